@@ -1,0 +1,167 @@
+"""Every error Octant raises on purpose.
+
+Each message says what was expected, what came, and what to do.
+
+::
+
+    OctantError
+    ├── InputError (ValueError)           the caller's data or arguments; nothing was written
+    │   ├── SpecError                     a spec string with a mistake: token, position, suggestion
+    │   ├── DimensionError                vectors of another width than the collection's
+    │   ├── VectorValueError              NaN, inf, zero, ragged or non-float vectors
+    │   ├── TooFewVectorsError            not enough vectors to fit
+    │   ├── DuplicateIdError              one id twice in one call
+    │   └── FilterError                   not a Qdrant filter
+    ├── NotFittedError (RuntimeError)     encode before fit
+    ├── PluginError
+    │   ├── UnknownPluginError (LookupError)
+    │   └── PluginClashError              two packages register one name
+    ├── MissingExtraError (ImportError)   an optional dependency is absent
+    ├── ArtifactError                     a fitted state that is corrupt, truncated or of another kind
+    ├── MismatchError                     another model, dimension or artifact than the collection's
+    └── StoreError
+        ├── CollectionNotFoundError (LookupError)
+        ├── CollectionExistsError
+        ├── LockedError                   another process holds the Edge directory
+        ├── UnsupportedError              the server or engine lacks the feature
+        ├── UnavailableError (ConnectionError)  down, timed out, or answering 5xx
+        └── PartialUploadError            an upload stopped half-way: how many were stored, how to resume
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class OctantError(Exception):
+    """Root of the tree above."""
+
+
+class InputError(OctantError, ValueError):
+    """The caller's data or arguments were refused; nothing was written."""
+
+
+class SpecError(InputError):
+    """A spec string does not parse or names something impossible.
+
+    Attributes
+    ----------
+    text : str
+        The spec as given.
+    position : int
+        Zero-based index of the first wrong character.
+    token : str
+        The wrong part.
+    """
+
+    def __init__(self, message: str, *, text: str, position: int, token: str) -> None:
+        pointer = f"\n  {text}\n  {' ' * position}^"
+        super().__init__(f"{message} at position {position}{pointer}")
+        self.text, self.position, self.token = text, position, token
+
+
+class DimensionError(InputError):
+    """Vectors of another width than expected."""
+
+
+class VectorValueError(InputError):
+    """Vectors that hold NaN, inf or only zeros, or are ragged or not numbers."""
+
+
+class TooFewVectorsError(InputError):
+    """Not enough vectors to fit the representation."""
+
+
+class DuplicateIdError(InputError):
+    """The same id appears twice in one call."""
+
+
+class FilterError(InputError):
+    """Something that is not a Qdrant filter, or a condition this engine lacks."""
+
+
+class NotFittedError(OctantError, RuntimeError):
+    """A quantizer that must learn from data was used before ``fit``."""
+
+
+class PluginError(OctantError):
+    """A plugin could not be found or registered."""
+
+
+class UnknownPluginError(PluginError, LookupError):
+    """No plugin of that name in the group."""
+
+
+class PluginClashError(PluginError):
+    """Two packages register the same name."""
+
+
+class MissingExtraError(OctantError, ImportError):
+    """An optional dependency is absent; the message carries the install line.
+
+    Parameters
+    ----------
+    feature : str
+        What the caller wanted.
+    module : str
+        The import that is missing.
+    extra : str
+        The extra of ``qdrant-octant`` that brings it.
+    """
+
+    def __init__(self, feature: str, *, module: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the module {module!r}, which is not installed: pip install 'qdrant-octant[{extra}]'"
+        )
+        self.module, self.extra = module, extra
+
+
+class ArtifactError(OctantError):
+    """A fitted state that is corrupt, truncated, or made by something else."""
+
+
+class MismatchError(OctantError):
+    """The collection was made with another model, dimension or artifact."""
+
+
+class StoreError(OctantError):
+    """The engine refused or failed."""
+
+
+class CollectionNotFoundError(StoreError, LookupError):
+    """No collection of that name at that location."""
+
+
+class CollectionExistsError(StoreError):
+    """A collection of that name is already there."""
+
+
+class LockedError(StoreError):
+    """Another process holds the Edge directory."""
+
+
+class UnsupportedError(StoreError):
+    """The server or engine is too old for, or lacks, the feature."""
+
+
+class UnavailableError(StoreError, ConnectionError):
+    """The server is down, timed out, or answers 5xx."""
+
+
+class PartialUploadError(StoreError):
+    """An upload stopped half-way.
+
+    Attributes
+    ----------
+    stored : int
+        Points the server acknowledged before the failure.
+    total : int
+        Points in the call.
+    missing_ids : tuple of int or str
+        Ids of the points that were not acknowledged, in the caller's order: add these again to resume.
+        Adding all of them again is safe too, since points are written by id.
+    """
+
+    def __init__(self, message: str, *, stored: int, total: int, missing_ids: Sequence[int | str]) -> None:
+        super().__init__(message)
+        self.stored, self.total, self.missing_ids = stored, total, tuple(missing_ids)

@@ -1,0 +1,430 @@
+"""From what representations need to what Qdrant stores and is asked: pure values, no I/O.
+
+A representation has one stage or two. *Coarse* is searched; *fine* rescores what coarse found: inside Qdrant
+where Qdrant can compare it, by the caller where it is bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from octant.errors import InputError
+from octant.records import (
+    Datatype,
+    Distance,
+    EncodedQueries,
+    Filter,
+    FloatArray,
+    NativeQuantization,
+    Placement,
+    SparseVector,
+    StorageNeeds,
+)
+
+# -- what is stored ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HnswSettings:
+    """Qdrant's graph parameters, with the server's defaults.
+
+    Attributes
+    ----------
+    m : int
+        Edges per node; 0 builds no graph.
+    ef_construct : int
+        Candidates considered while building.
+    full_scan_threshold : int
+        KiB of vectors under which a segment is scanned instead of searched through the graph.
+    indexing_threshold : int
+        KiB of vectors from which ``optimize`` builds a graph.
+    """
+
+    m: int = 16
+    ef_construct: int = 100
+    full_scan_threshold: int = 10_000
+    indexing_threshold: int = 10_000
+
+
+NO_GRAPH = HnswSettings(m=0)
+
+
+@dataclass(frozen=True)
+class VectorLayout:
+    """One named dense vector of a collection.
+
+    Attributes
+    ----------
+    name : str
+        Empty for Qdrant's unnamed vector.
+    size : int
+    metric : Distance
+    datatype : str
+    placement : {"cached", "cold"}
+        Of the stored vector; Qdrant cannot pin it.
+    quantization : NativeQuantization or None
+    quantization_placement : {"pinned", "cached", "cold"}
+    hnsw : HnswSettings
+    """
+
+    name: str
+    size: int
+    metric: Distance
+    datatype: Datatype
+    placement: Placement
+    quantization: NativeQuantization | None
+    quantization_placement: Placement
+    hnsw: HnswSettings
+
+
+@dataclass(frozen=True)
+class CollectionLayout:
+    """Everything a store must know to create a collection.
+
+    Attributes
+    ----------
+    vectors : tuple of VectorLayout
+    sparse : str or None
+        Name of the sparse vector, scored with inverse document frequency by the engine.
+    payload_placement : {"cached", "cold"}
+    """
+
+    vectors: tuple[VectorLayout, ...]
+    sparse: str | None = None
+    payload_placement: Placement = "cold"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a representation: its vector's name and what it needs."""
+
+    name: str
+    needs: StorageNeeds
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The named vectors of a representation. ``fine`` is None where one vector does it all."""
+
+    coarse: Stage
+    fine: Stage | None = None
+
+    @classmethod
+    def of(cls, coarse: StorageNeeds, fine: StorageNeeds | None, vector_name: str = "") -> Stages:
+        """Name the vectors: ``vector_name`` itself for one stage, ``…coarse`` and ``…fine`` for two.
+
+        Raises
+        ------
+        InputError
+            If the coarse stage is bytes that Qdrant cannot search.
+        """
+        if not coarse.scored:
+            raise InputError("the coarse stage must be something Qdrant can search; bytes can only be the fine stage")
+        if fine is None:
+            return cls(Stage(vector_name, coarse))
+        prefix = f"{vector_name}." if vector_name else ""
+        return cls(Stage(f"{prefix}coarse", coarse), Stage(f"{prefix}fine", fine))
+
+    @property
+    def fine_is_client_side(self) -> bool:
+        """Whether the caller must decode and score the fine codes."""
+        return self.fine is not None and not self.fine.needs.scored
+
+
+def lay_out(
+    stages: Stages, *, hnsw: HnswSettings | None = None, sparse: str | None = None, payload_placement: Placement = "cold"
+) -> CollectionLayout:
+    """The collection that holds ``stages``: what is searched in RAM, what only rescores cold and without a graph."""
+    hnsw = hnsw or HnswSettings()
+    vectors = [_vector(stages.coarse, hnsw, searched=True)]
+    if stages.fine is not None:
+        vectors.append(_vector(stages.fine, NO_GRAPH, searched=False))
+    return CollectionLayout(tuple(vectors), sparse, payload_placement)
+
+
+def _vector(stage: Stage, hnsw: HnswSettings, *, searched: bool) -> VectorLayout:
+    needs = stage.needs
+    # A second copy is what gets searched, so the stored vector behind it can rest on disk.
+    in_ram = searched and needs.quantization is None
+    return VectorLayout(
+        name=stage.name,
+        size=needs.width,
+        metric=needs.metric,
+        datatype=needs.datatype,
+        placement="cached" if in_ram else "cold",
+        quantization=needs.quantization,
+        quantization_placement="pinned" if searched else "cold",
+        hnsw=hnsw,
+    )
+
+
+# -- what is asked -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SearchKnobs:
+    """Per-search settings; None leaves the representation's or the engine's default.
+
+    Attributes
+    ----------
+    hnsw_ef : int or None
+        Candidates the graph search keeps; more is slower and finds more.
+    exact : bool
+        Scan the stored vectors instead of searching graph and second copy.
+    oversampling : float or None
+        How many times ``k`` candidates are rescored. At least 1.
+    rescore : bool or None
+        Whether a second copy's candidates are rescored from the stored vectors.
+    """
+
+    hnsw_ef: int | None = None
+    exact: bool = False
+    oversampling: float | None = None
+    rescore: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.oversampling is not None and not 1 <= self.oversampling < float("inf"):
+            raise InputError(f"oversampling must be a finite number of at least 1, got {self.oversampling}")
+        if self.hnsw_ef is not None and self.hnsw_ef < 1:
+            raise InputError(f"hnsw_ef must be at least 1, got {self.hnsw_ef}")
+
+
+@dataclass(frozen=True)
+class QuerySettings:
+    """Search parameters of one request, fully decided."""
+
+    hnsw_ef: int | None = None
+    exact: bool = False
+    rescore: bool | None = None
+    oversampling: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class VectorQuery:
+    """One nearest-neighbour request, possibly over the candidates of an inner one.
+
+    Attributes
+    ----------
+    vector : (width,) float32, or SparseVector
+    using : str
+        Named vector.
+    limit : int
+    settings : QuerySettings
+    offset : int
+    filter : mapping or None
+        REST form. Engines apply it in the innermost request.
+    prefetch : VectorQuery or None
+        Its results are what this request scores.
+    score_threshold : float or None
+        In the engine's raw score.
+    with_payload : bool
+    with_vectors : tuple of str
+        Named vectors to return.
+    """
+
+    vector: FloatArray | SparseVector
+    using: str
+    limit: int
+    settings: QuerySettings = field(default_factory=QuerySettings)
+    offset: int = 0
+    filter: Filter | None = None
+    prefetch: VectorQuery | None = None
+    score_threshold: float | None = None
+    with_payload: bool = True
+    with_vectors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ScoreMap:
+    """From the engine's raw score to the score that leaves: ``similarity = scale * g(raw) + offset``.
+
+    Attributes
+    ----------
+    scale, offset : float
+    metric : Distance
+        What the engine computed; ``g`` is minus the square under Euclid, minus the value under Manhattan.
+    distance : Distance
+        The collection's; a Euclid similarity (minus a squared distance) leaves as minus the distance.
+    """
+
+    scale: float
+    offset: float
+    metric: Distance
+    distance: Distance
+
+    def __call__(self, raw: float) -> float:
+        """The score of a raw engine score; higher is better."""
+        if self.metric is Distance.EUCLID:
+            raw = -raw * raw
+        elif self.metric is Distance.MANHATTAN:
+            raw = -raw
+        similarity = self.scale * raw + self.offset
+        if self.distance is Distance.EUCLID:
+            return -float(np.sqrt(max(-similarity, 0.0)))
+        return similarity
+
+
+@dataclass(frozen=True)
+class DensePlan:
+    """How one query text or vector is answered.
+
+    Attributes
+    ----------
+    query : VectorQuery
+    score : ScoreMap
+        For the raw scores that ``query`` returns.
+    rescore_with : str or None
+        Named vector whose codes (returned with the candidates) the caller decodes and scores.
+    """
+
+    query: VectorQuery
+    score: ScoreMap
+    rescore_with: str | None = None
+
+
+def plan_dense(
+    stages: Stages,
+    coarse: EncodedQueries,
+    fine: EncodedQueries | None,
+    row: int,
+    *,
+    distance: Distance,
+    limit: int,
+    knobs: SearchKnobs,
+    filter: Filter | None = None,  # noqa: A002  # Qdrant's own word
+    with_vectors: Sequence[str] = (),
+    with_payload: bool = True,
+) -> DensePlan:
+    """The request for query ``row`` of the encoded queries, for ``limit`` answers.
+
+    Parameters
+    ----------
+    stages : Stages
+    coarse, fine : EncodedQueries
+        The same queries in both stages' coordinates; ``fine`` is None where it is not scored by the engine.
+    row : int
+    distance : Distance
+        Of the collection.
+    limit : int
+        Answers wanted, offset included.
+    knobs : SearchKnobs
+    filter : mapping, optional
+    with_vectors : sequence of str
+        Named vectors to return beside those the plan itself needs.
+
+    Raises
+    ------
+    InputError
+        If rescoring is switched off where the raw score cannot be turned into a similarity.
+    """
+    if stages.fine is None:
+        settings, score = _settings(stages.coarse.needs, coarse, row, distance, knobs)
+        query = VectorQuery(
+            coarse.vectors[row], stages.coarse.name, limit, settings, filter=filter,
+            with_vectors=tuple(with_vectors), with_payload=with_payload,
+        )  # fmt: skip
+        return DensePlan(query, score)
+    oversampling = knobs.oversampling or stages.fine.needs.oversampling
+    # The coarse stage only proposes: rescoring its own second copy first would read the disk twice.
+    inner_knobs = replace(knobs, oversampling=None)
+    settings, score = _settings(stages.coarse.needs, coarse, row, distance, inner_knobs)
+    inner = VectorQuery(
+        coarse.vectors[row], stages.coarse.name, int(np.ceil(limit * oversampling)), settings, filter=filter,
+        with_payload=False,
+    )  # fmt: skip
+    if stages.fine_is_client_side:
+        names = tuple(dict.fromkeys((stages.fine.name, *with_vectors)))
+        return DensePlan(
+            replace(inner, with_payload=with_payload, with_vectors=names), score, rescore_with=stages.fine.name
+        )
+    if fine is None:
+        raise InputError("the fine stage is scored by the engine: its encoded queries are needed")
+    outer_settings, score = _settings(stages.fine.needs, fine, row, distance, SearchKnobs(exact=knobs.exact))
+    query = VectorQuery(
+        fine.vectors[row], stages.fine.name, limit, outer_settings, prefetch=inner,
+        with_vectors=tuple(with_vectors), with_payload=with_payload,
+    )  # fmt: skip
+    return DensePlan(query, score)
+
+
+def _settings(
+    needs: StorageNeeds, encoded: EncodedQueries, row: int, distance: Distance, knobs: SearchKnobs
+) -> tuple[QuerySettings, ScoreMap]:
+    scale, offset = float(encoded.scale[row]), float(encoded.offset[row])
+    if needs.quantization is None or (knobs.exact and needs.rescore):
+        settings = QuerySettings(hnsw_ef=knobs.hnsw_ef, exact=knobs.exact)
+        return settings, ScoreMap(scale, offset, needs.metric, distance)
+    rescore = needs.rescore if knobs.rescore is None else knobs.rescore
+    if rescore:
+        oversampling = knobs.oversampling or needs.oversampling
+        settings = QuerySettings(knobs.hnsw_ef, knobs.exact, rescore=True, oversampling=oversampling)
+        return settings, ScoreMap(scale, offset, needs.metric, distance)
+    if needs.raw_slope is None:
+        raise InputError(
+            f"scores of {needs.quantization.kind} quantization at {needs.quantization.bits:g} bits are not estimates "
+            "of the similarity without rescoring: leave rescore on"
+        )
+    peak = float(np.abs(encoded.vectors[row]).max()) if needs.raw_slope_by_query_peak else 1.0
+    settings = QuerySettings(knobs.hnsw_ef, knobs.exact, rescore=False)
+    return settings, ScoreMap(scale * needs.raw_slope * peak, offset, needs.metric, distance)
+
+
+# -- what comes and goes -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class PointBatch:
+    """Points to write, in columns.
+
+    Attributes
+    ----------
+    ids : sequence of int or str
+        Qdrant's ids: non-negative integers or UUID strings.
+    vectors : mapping from name to (n, width) float32 or uint8
+    payloads : sequence of mapping
+    sparse : mapping from name to n SparseVector
+    """
+
+    ids: Sequence[int | str]
+    vectors: Mapping[str, FloatArray]
+    payloads: Sequence[Mapping[str, object]]
+    sparse: Mapping[str, Sequence[SparseVector]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, start: int, stop: int) -> PointBatch:
+        """Points ``start`` to ``stop``, without copying vectors."""
+        return PointBatch(
+            self.ids[start:stop],
+            {name: matrix[start:stop] for name, matrix in self.vectors.items()},
+            self.payloads[start:stop],
+            {name: column[start:stop] for name, column in self.sparse.items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPoint:
+    """A point as an engine returns it.
+
+    Attributes
+    ----------
+    id : int or str
+        Qdrant's id: an integer or a UUID string.
+    score : float
+        Raw; 0 where the point was not searched for.
+    payload : mapping
+    vectors : mapping from name to (width,) array
+    """
+
+    id: int | str
+    score: float
+    payload: Mapping[str, object]
+    vectors: Mapping[str, FloatArray]
+
+
+FusionMethod = Literal["rrf", "dbsf"]

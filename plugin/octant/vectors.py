@@ -1,0 +1,84 @@
+"""The border for vectors: what comes in is a finite float32 matrix, or it is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from octant.errors import DimensionError, VectorValueError
+from octant.records import Distance, FloatArray
+
+
+def as_matrix(x: ArrayLike, *, dim: int | None = None, what: str = "vectors") -> FloatArray:
+    """Float32 matrix (n, dim) of ``x``; a single vector (dim,) becomes one row. ``x`` is not changed.
+
+    Parameters
+    ----------
+    x : array_like of numbers
+    dim : int, optional
+        Expected number of coordinates.
+    what : str
+        How the message calls them.
+
+    Raises
+    ------
+    VectorValueError
+        If ``x`` is ragged, empty, not numeric, or holds NaN or inf.
+    DimensionError
+        If a row does not have ``dim`` coordinates.
+
+    Examples
+    --------
+    >>> as_matrix([1, 2, 3]).shape
+    (1, 3)
+    """
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise VectorValueError(f"{what} must all have the same number of coordinates: {error}") from error
+    if array.dtype.kind not in "fiu" and array.dtype.name not in {"bfloat16", "float8_e4m3fn", "float8_e5m2"}:
+        raise VectorValueError(
+            f"{what} must be numbers of shape (n, dim), got dtype {array.dtype}: are some rows of another length?"
+        )
+    if array.ndim == 1:
+        array = array[None, :]
+    if array.ndim != 2 or 0 in array.shape:
+        raise VectorValueError(f"{what} must have shape (n, dim) with n and dim at least 1, got {array.shape}")
+    if dim is not None and array.shape[1] != dim:
+        raise DimensionError(
+            f"expected {what} of {dim} coordinates, got {array.shape[1]}: is this another embedding model?"
+        )
+    with np.errstate(over="ignore"):
+        matrix = np.ascontiguousarray(array, dtype=np.float32)
+    bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+    if len(bad):
+        raise VectorValueError(f"{what} must be finite float32 numbers; row {bad[0]} holds NaN or inf ({len(bad)} such rows)")
+    return matrix
+
+
+def unit_rows(x: FloatArray, *, what: str = "vectors") -> FloatArray:
+    """Rows of ``x`` (n, dim) at unit length, for cosine.
+
+    Raises
+    ------
+    VectorValueError
+        If a row is all zeros: it has no direction, so its cosine is undefined.
+    """
+    norms = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
+    zero = np.flatnonzero(norms[:, 0] == 0)
+    if len(zero):
+        raise VectorValueError(f"{what} must not be all zeros under cosine; row {zero[0]} is ({len(zero)} such rows)")
+    return np.asarray(x / norms, np.float32)
+
+
+def similarity(q: FloatArray, x: FloatArray, distance: Distance) -> FloatArray:
+    """Scores (m, n) of queries (m, dim) against points (n, dim); higher is better.
+
+    Cosine expects unit rows and is then the dot product; Euclid and Manhattan come back negative.
+    """
+    if distance is Distance.EUCLID:
+        squared = (q**2).sum(1)[:, None] + (x**2).sum(1)[None, :] - 2 * q @ x.T
+        return np.asarray(-np.sqrt(np.maximum(squared, 0)), np.float32)
+    if distance is Distance.MANHATTAN:
+        return -np.stack([np.abs(row - x).sum(1) for row in q])
+    return np.asarray(q @ x.T)
