@@ -1,0 +1,55 @@
+"""``import octant`` is cheap, and brings in nothing that only some callers need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "torch", "transformers", "sentence_transformers", "sklearn", "scipy", "qdrant_client", "grpc", "typer",
+    "langchain", "langchain_core", "langchain_text_splitters", "langchain_qdrant", "octant_langchain",
+)  # fmt: skip
+SECONDS = 0.3
+
+
+def in_subprocess(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"{statement}; import json, sys; print(json.dumps(list(sys.modules)))"
+    return {name.split(".")[0] for name in json.loads(in_subprocess(code))}
+
+
+def test_import_octant_loads_nothing_heavy() -> None:
+    assert loaded_by("import octant") & set(HEAVY) == set()
+
+
+def test_the_probe_sees_what_an_import_loads() -> None:
+    assert {"qdrant_client", "grpc"} <= loaded_by("import qdrant_client")
+
+
+def test_building_a_quantizer_loads_nothing_heavy() -> None:
+    assert loaded_by("import octant; octant.quantizer('pca(4)|float8')") & set(HEAVY) == set()
+
+
+@pytest.mark.parametrize("package", ["torch", "sentence_transformers", "sklearn", "langchain_qdrant"])
+def test_import_octant_langchain_loads_no_extra(package: str) -> None:
+    assert package not in loaded_by("import octant_langchain")
+
+
+def test_import_octant_takes_under_three_tenths_of_a_second() -> None:
+    # Processor time, best of several: what other processes do on the machine is not octant's cost.
+    code = "import time; start = time.process_time(); import octant; print(time.process_time() - start)"
+    assert min(float(in_subprocess(code)) for _ in range(5)) < SECONDS
+
+
+def test_importing_is_silent() -> None:
+    code = "import octant, octant_langchain"
+    seen = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True
+    )
+    assert (seen.stdout, seen.stderr) == ("", "")
