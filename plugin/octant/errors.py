@@ -26,6 +26,8 @@ Each message says what was expected, what came, and what to do.
         ├── UnsupportedError              the server or engine lacks the feature
         ├── UnavailableError (ConnectionError)  down, timed out, or answering 5xx
         └── PartialUploadError            an upload stopped half-way: how many were stored, how to resume
+
+    LocalModeWarning (UserWarning)        qdrant-client's local mode, which compresses nothing
 """
 
 from __future__ import annotations
@@ -165,3 +167,7 @@ class PartialUploadError(StoreError):
     def __init__(self, message: str, *, stored: int, total: int, missing_ids: Sequence[int | str]) -> None:
         super().__init__(message)
         self.stored, self.total, self.missing_ids = stored, total, tuple(missing_ids)
+
+
+class LocalModeWarning(UserWarning):
+    """The collection lives in qdrant-client's local mode, which compresses nothing: its sizes and recall mean nothing."""
