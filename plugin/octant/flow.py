@@ -15,11 +15,15 @@ Examples
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, TypeAlias, TypeVar
 
+from typing_extensions import ParamSpec
+
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -82,6 +86,30 @@ async def arun(flow: Flow[T]) -> T:
                 request = flow.send(answer)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
+
+
+def blocking(function: Callable[P, Flow[T]]) -> Callable[P, T]:
+    """The plain form of a function that returns a flow: same signature and docstring."""
+
+    @wraps(function)
+    def plain(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run(function(*args, **kwargs))
+
+    plain.__name__ = function.__name__.lstrip("_")
+    return plain
+
+
+def awaitable(function: Callable[P, Flow[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """The awaited form of a function that returns a flow: same signature."""
+    name = function.__name__.lstrip("_")
+
+    @wraps(function)
+    async def awaited(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await arun(function(*args, **kwargs))
+
+    awaited.__name__ = f"a{name}"
+    awaited.__doc__ = f"Awaited twin of :meth:`{name}`: same arguments, result and errors."
+    return awaited
 
 
 def _perform(request: Step | Fork) -> Any:

@@ -7,13 +7,13 @@ where Qdrant can compare it, by the caller where it is bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
 from octant.errors import InputError
 from octant.records import (
+    JSON,
     Datatype,
     Distance,
     EncodedQueries,
@@ -96,6 +96,32 @@ class CollectionLayout:
     vectors: tuple[VectorLayout, ...]
     sparse: str | None = None
     payload_placement: Placement = "cold"
+
+    def to_json(self) -> JSON:
+        """The layout as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, JSON]) -> CollectionLayout:
+        """The layout that ``to_json`` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If ``value`` is not one.
+        """
+        vectors = tuple(_vector_from_json(entry) for entry in value["vectors"])
+        return cls(vectors, value["sparse"], value["payload_placement"])
+
+
+def _vector_from_json(entry: Mapping[str, JSON]) -> VectorLayout:
+    quantization = entry["quantization"]
+    parsed = {
+        "metric": Distance.parse(entry["metric"]),
+        "hnsw": HnswSettings(**entry["hnsw"]),
+        "quantization": None if quantization is None else NativeQuantization(**quantization),
+    }
+    return VectorLayout(**{**entry, **parsed})
 
 
 @dataclass(frozen=True)
@@ -427,4 +453,3 @@ class StoredPoint:
     vectors: Mapping[str, FloatArray]
 
 
-FusionMethod = Literal["rrf", "dbsf"]

@@ -253,6 +253,29 @@ class EmbeddingIdentity:
 
 
 @dataclass(frozen=True)
+class FitReport:
+    """What a fit saw and reached.
+
+    Attributes
+    ----------
+    vectors, dimension : int
+        Shape of the sample.
+    squared_error : float
+        Of decoding the sample, relative to its variance; lower is better, 0 is lossless. Copies that Qdrant
+        builds itself are not in it.
+    seconds : float
+    artifact : str or None
+        SHA-256 of what was learned; None where the representation learns nothing.
+    """
+
+    vectors: int
+    dimension: int
+    squared_error: float
+    seconds: float
+    artifact: str | None
+
+
+@dataclass(frozen=True)
 class Component:
     """Measured bytes of one part of a collection.
 

@@ -1,0 +1,43 @@
+"""Compress the embeddings of a RAG application inside a stock Qdrant, retrieve, and know what it cost."""
+
+from octant.collection import Collection, CollectionInfo
+from octant.diversify import maximal_marginal_relevance
+from octant.embedders import Embedder, embedder
+from octant.evaluate import evaluate
+from octant.fusion import Fusion
+from octant.layout import HnswSettings, SearchKnobs
+from octant.records import (
+    Candidate,
+    Component,
+    Distance,
+    EmbeddingIdentity,
+    FitReport,
+    Footprint,
+    Ranking,
+    SparseVector,
+)
+from octant.representation import Representation, quantizer
+from octant.version import __version__
+
+__all__ = [
+    "Candidate",
+    "Collection",
+    "CollectionInfo",
+    "Component",
+    "Distance",
+    "Embedder",
+    "EmbeddingIdentity",
+    "FitReport",
+    "Footprint",
+    "Fusion",
+    "HnswSettings",
+    "Ranking",
+    "Representation",
+    "SearchKnobs",
+    "SparseVector",
+    "__version__",
+    "embedder",
+    "evaluate",
+    "maximal_marginal_relevance",
+    "quantizer",
+]

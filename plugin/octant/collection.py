@@ -1,0 +1,610 @@
+"""The object a user holds: a named set of documents, compressed, in a stock Qdrant."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+from typing_extensions import Self
+
+from octant import core as core_flows
+from octant import ingest
+from octant import search as searching
+from octant.core import Core
+from octant.embedders import Embedder, embedder
+from octant.errors import InputError
+from octant.filters import as_filter, map_ids
+from octant.flow import Flow, arun, awaitable, blocking, run, step
+from octant.fusion import Fusion
+from octant.layout import HnswSettings, SearchKnobs
+from octant.location import Location, store_at
+from octant.manifest import Manifest
+from octant.records import (
+    JSON,
+    Candidate,
+    Distance,
+    FitReport,
+    Footprint,
+    PointId,
+    Ranking,
+)
+from octant.representation import Representation
+from octant.search import Mode, Request
+from octant.sparse import sparse_encoder
+from octant.version import __version__
+
+SPARSE_NAME = "sparse"
+TEXT_KEY = "page_content"
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """What a collection says of itself.
+
+    Attributes
+    ----------
+    name : str
+    engine : {"edge", "server", "local"}
+    manifest : Manifest
+        Representation, distance, dimension, embedding, artifact and the rest of what is written down.
+    points, segments : int
+    fitted : bool
+        Whether codes can be made: nothing has to be learned, or it has been.
+    foreign : bool
+        Whether somebody else made the collection.
+    """
+
+    name: str
+    engine: str
+    manifest: Manifest
+    points: int
+    segments: int
+    fitted: bool
+    foreign: bool
+
+
+class Collection:
+    """Documents and their compressed embeddings, in one Qdrant collection.
+
+    Make one with :meth:`create` or :meth:`open`. Every method that touches the engine has a twin with an ``a``
+    in front that is awaited; where the engine or the model has native async, the twin uses it.
+
+    Scores estimate the cosine or dot product of the original vectors, or minus their distance under Euclid and
+    Manhattan: higher is always better. Several threads may search at once; the first ``add`` or ``fit`` of a
+    collection must have returned before another thread writes.
+
+    Attributes
+    ----------
+    name : str
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from octant import Collection
+    >>> x = np.random.default_rng(0).standard_normal((200, 32))
+    >>> with Collection.create("demo", represent="pca(16)|turbo8") as collection:
+    ...     ids = collection.add(vectors=x, ids=range(200))
+    ...     collection.search(x[7], k=1)[0].id
+    7
+    """
+
+    def __init__(self, name: str, core: Core) -> None:
+        self.name = name
+        self._core = core
+
+    # -- making and opening --------------------------------------------------------------------
+
+    def _create(
+        cls: type[Collection],  # noqa: N805  # wrapped as a class method below
+        name: str,
+        *,
+        location: Location = ":memory:",
+        embedding: object | None = None,
+        represent: str = "turbo8",
+        distance: str | Distance = Distance.COSINE,
+        dimension: int | None = None,
+        sparse: object | None = None,
+        sparse_name: str = SPARSE_NAME,
+        vector_name: str = "",
+        text_key: str = TEXT_KEY,
+        hnsw: HnswSettings | None = None,
+        seed: int = 0,
+        exist_ok: bool = False,
+        overwrite: bool = False,
+        client_options: Mapping[str, Any] | None = None,
+        collection_options: Mapping[str, Any] | None = None,
+    ) -> Flow[Collection]:
+        """Make a collection.
+
+        While neither ``dimension`` nor the embedding tells how wide vectors are, nothing is made yet: the
+        first ``add`` or ``fit`` does it, and until then searches find nothing.
+
+        Parameters
+        ----------
+        name : str
+        location : str, Path or Qdrant client
+            A directory (Qdrant Edge, embedded), ``":memory:"`` (Edge in a temporary directory), an http(s) URL
+            (server, cluster, cloud), a ``QdrantClient``, an ``AsyncQdrantClient``, or a pair of both.
+        embedding : optional
+            A LangChain ``Embeddings``, the name or path of a sentence-transformers model, or a callable from a
+            list of texts to (n, dim) vectors. Not needed where only vectors are added and searched.
+        represent : str
+            Spec of how vectors are stored, e.g. ``"turbo8"``, ``"pca(192)|float8"``,
+            ``"coarse=turbo4|turbo(1); fine=float8"``.
+        distance : {"cosine", "dot", "euclid", "manhattan"}
+        dimension : int, optional
+            Of the embeddings.
+        sparse : optional
+            ``"bm25"``, or an object with LangChain's sparse interface; enables sparse and hybrid search.
+        sparse_name, vector_name : str
+            Names of the vectors inside Qdrant.
+        text_key : str
+            Payload key of the text.
+        hnsw : HnswSettings, optional
+        seed : int
+            Of everything random in a fit.
+        exist_ok : bool
+            Open the collection if it exists.
+        overwrite : bool
+            Delete the collection first if it exists.
+        client_options, collection_options : mapping, optional
+            See :func:`octant.location.store_at`.
+
+        Raises
+        ------
+        SpecError, InputError
+            If the spec or an argument is impossible.
+        CollectionExistsError, LockedError, MismatchError, UnavailableError, UnsupportedError
+        """
+        if exist_ok and overwrite:
+            raise InputError("exist_ok opens what is there, overwrite deletes it: choose one")
+        model = embedder(embedding)
+        encoder = None if sparse is None else sparse_encoder(sparse)
+        manifest = Manifest(
+            represent=Representation.parse(represent).spec,
+            distance=Distance.parse(distance),
+            dimension=dimension,
+            embedding=None,
+            artifact=None,
+            vector_name=vector_name,
+            text_key=text_key,
+            sparse=None if encoder is None else encoder.identity,
+            sparse_name=None if encoder is None else sparse_name,
+            hnsw=hnsw or HnswSettings(),
+            seed=seed,
+            octant=__version__,
+        )
+        store = store_at(location, name, client_options=client_options, collection_options=collection_options)
+        core = Core(store, Representation.parse(represent), manifest, model, encoder)
+        yield from _or_close(core, core_flows.create(core, exist_ok=exist_ok, overwrite=overwrite))
+        return cls(name, core)
+
+    create = classmethod(blocking(_create))
+    acreate = classmethod(awaitable(_create))
+
+    def _open(
+        cls: type[Collection],  # noqa: N805
+        name: str,
+        *,
+        location: Location = ":memory:",
+        embedding: object | None = None,
+        sparse: object | None = None,
+        represent: str | None = None,
+        dimension: int | None = None,
+        artifact: str | None = None,
+        sparse_name: str = SPARSE_NAME,
+        vector_name: str = "",
+        text_key: str = TEXT_KEY,
+        client_options: Mapping[str, Any] | None = None,
+    ) -> Flow[Collection]:
+        """Open a collection that exists, Octant's own or somebody else's.
+
+        Octant's own collections know everything but the embedding model itself. Of another client's (written by
+        langchain-qdrant, say) ``vector_name``, ``sparse_name`` and ``text_key`` say where things are.
+
+        Parameters
+        ----------
+        name, location, client_options
+            As in :meth:`create`.
+        embedding : optional
+            The model that made the vectors; without it, search by vector.
+        sparse : optional
+            The sparse encoder; Octant's own BM25 is restored without being named.
+        represent, dimension, artifact : optional
+            What the caller expects; anything else is refused.
+        sparse_name, vector_name, text_key : str
+            Where a foreign collection keeps things; Octant's own remember it.
+
+        Raises
+        ------
+        CollectionNotFoundError, LockedError, ArtifactError, UnavailableError
+        MismatchError
+            If the model, dimension, representation or artifact is another; the message names both.
+        """
+        manifest = Manifest(
+            represent="float32", distance=Distance.COSINE, dimension=None, embedding=None, artifact=None,
+            vector_name=vector_name, text_key=text_key, sparse=None, sparse_name=sparse_name,
+            hnsw=HnswSettings(), seed=0, octant=__version__,
+        )  # fmt: skip
+        store = store_at(location, name, client_options=client_options)
+        encoder = None if sparse is None else sparse_encoder(sparse)
+        core = Core(store, Representation.parse("float32"), manifest, embedder(embedding), encoder)
+        yield from _or_close(core, core_flows.open_existing(core))
+        yield from _or_close(
+            core, step(lambda: core_flows.expect(core, represent=represent, dimension=dimension, artifact_digest=artifact))
+        )
+        return cls(name, core)
+
+    open = classmethod(blocking(_open))
+    aopen = classmethod(awaitable(_open))
+
+    # -- what it is ----------------------------------------------------------------------------
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is written down with the collection."""
+        return self._core.manifest
+
+    @property
+    def dimension(self) -> int | None:
+        """Coordinates of an embedding; None until the first one has been seen."""
+        return self._core.manifest.dimension
+
+    @property
+    def distance(self) -> Distance:
+        """How vectors are compared."""
+        return self._core.distance
+
+    @property
+    def representation(self) -> Representation:
+        """How vectors are stored."""
+        return self._core.representation
+
+    @property
+    def embedding(self) -> Embedder | None:
+        """The model that texts go through."""
+        return self._core.embedder
+
+    @property
+    def artifact(self) -> str | None:
+        """SHA-256 of the fitted state; None where nothing is or was learned."""
+        return self._core.manifest.artifact
+
+    @property
+    def engine(self) -> str:
+        """``"edge"``, ``"server"`` or ``"local"``."""
+        return self._core.store.engine
+
+    def __repr__(self) -> str:
+        return f"Collection({self.name!r}, represent={self.representation.spec!r}, engine={self.engine!r})"
+
+    def _info(self) -> Flow[CollectionInfo]:
+        """Points, segments and everything that is written down."""
+        core = self._core
+        points = 0 if core.draft else (yield from core.store.count())
+        segments = 0 if core.draft else (yield from core.store.segments())
+        return CollectionInfo(
+            self.name, core.store.engine, core.manifest, points, segments, core.representation.fitted, core.foreign
+        )
+
+    info = blocking(_info)
+    ainfo = awaitable(_info)
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def _add(
+        self,
+        texts: Iterable[str] | None = None,
+        *,
+        vectors: object | None = None,
+        payloads: Iterable[Mapping[str, JSON] | None] | None = None,
+        ids: Iterable[PointId] | None = None,
+        batch_size: int = 256,
+        optimize: bool | None = None,
+        progress: bool = False,
+    ) -> Flow[list[PointId]]:
+        """Store documents; a known id is replaced. Returns once every point is durable.
+
+        A representation that has to learn is fitted first: on up to 5,000 of the texts, or on up to 50,000 of
+        the vectors. Too few of them are refused, and nothing is stored.
+
+        Parameters
+        ----------
+        texts : iterable of str, optional
+        vectors : (n, dim) array_like, optional
+            Instead of, or beside, ``texts``; texts are not embedded then.
+        payloads : iterable of mapping, optional
+            JSON values, one mapping a point.
+        ids : iterable of int or str, optional
+            Any non-empty strings; fresh UUIDs where none are given.
+        batch_size : int
+            Points in one request to the engine and the model.
+        optimize : bool, optional
+            Build indexes afterwards. By default an embedded engine does after every 10,000 new points; a
+            server decides by itself.
+        progress : bool
+            Show a progress bar on standard error.
+
+        Returns
+        -------
+        list of int or str
+            The ids, in order.
+
+        Raises
+        ------
+        InputError, VectorValueError, DimensionError, DuplicateIdError, TooFewVectorsError
+            Before anything is written.
+        PartialUploadError
+            If the model or the engine fails half-way; it tells which ids are missing.
+        """
+        core = self._core
+        batch = yield from step(lambda: ingest.documents(core, texts, vectors, payloads, ids))
+        with tqdm(total=len(batch), unit="doc", disable=not progress, desc=self.name) as bar:
+            return (
+                yield from ingest.add(core, batch, batch_size=batch_size, optimize=optimize, progress=bar.update)
+            )
+
+    add = blocking(_add)
+    aadd = awaitable(_add)
+
+    def _fit(self, sample: object, *, queries: object | None = None) -> Flow[FitReport]:
+        """Let the representation learn, before the first point is stored.
+
+        Parameters
+        ----------
+        sample : (n, dim) array_like, or list of str
+            Vectors of the collection's model, or texts to embed.
+        queries : (m, dim) array_like, optional
+            Vectors of real queries, for representations that can weigh errors by them.
+
+        Raises
+        ------
+        TooFewVectorsError
+        InputError
+            If points are stored already: their codes would become unreadable.
+        """
+        core = self._core
+        x = yield from ingest.sample_vectors(core, sample)
+        asked = None if queries is None else core.prepare(queries, what="queries")
+        return (yield from core_flows.fit(core, x, asked))
+
+    fit = blocking(_fit)
+    afit = awaitable(_fit)
+
+    def _delete(self, ids: Iterable[PointId] | None = None, *, filter: object | None = None) -> Flow[None]:  # noqa: A002
+        """Delete points by id, or every point that matches ``filter``. Unknown ids are no error.
+
+        Raises
+        ------
+        InputError
+            If neither or both are given: deleting everything must be asked for with a filter.
+        """
+        core = self._core
+        if (ids is None) == (filter is None):
+            raise InputError("delete takes ids or a filter, one of the two")
+        if core.draft:
+            return
+        if ids is not None:
+            yield from core.store.delete([core.ids.to_qdrant(point) for point in ids])
+        else:
+            wanted = map_ids(as_filter(filter), core.ids.to_qdrant)
+            yield from core.store.delete_where(wanted or {})
+
+    delete = blocking(_delete)
+    adelete = awaitable(_delete)
+
+    def _optimize(self) -> Flow[None]:
+        """Build the indexes and second copies that are due, and wait for them."""
+        if not self._core.draft:
+            yield from self._core.store.optimize()
+            self._core.pending = 0
+
+    optimize = blocking(_optimize)
+    aoptimize = awaitable(_optimize)
+
+    def _index_payload(self, key: str, kind: str = "keyword") -> Flow[None]:
+        """Index a payload field, so that filters on it are fast.
+
+        Parameters
+        ----------
+        key : str
+        kind : {"keyword", "integer", "float", "bool", "geo", "datetime", "text", "uuid"}
+        """
+        if self._core.draft:
+            raise InputError("the collection has no dimension yet: add its first documents, then index their payload")
+        yield from self._core.store.index_payload(key, kind)
+
+    index_payload = blocking(_index_payload)
+    aindex_payload = awaitable(_index_payload)
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def _search_batch(
+        self,
+        queries: Sequence[object] | Any,
+        k: int = 10,
+        *,
+        filter: object | None = None,  # noqa: A002
+        score_threshold: float | None = None,
+        offset: int = 0,
+        knobs: SearchKnobs | None = None,
+        mode: Mode = "dense",
+        fusion: str | Fusion = "rrf",
+        with_vectors: bool = False,
+    ) -> Flow[list[Ranking]]:
+        """Several searches in one request to the engine; see :meth:`search`.
+
+        Parameters
+        ----------
+        queries : list of str, or (n, dim) array_like
+        """
+        request = Request(
+            k, offset, filter, score_threshold, knobs or SearchKnobs(), mode, Fusion.parse(fusion), with_vectors
+        )
+        return (yield from searching.search(self._core, list(queries), request))
+
+    search_batch = blocking(_search_batch)
+    asearch_batch = awaitable(_search_batch)
+
+    def _search(
+        self,
+        query: object,
+        k: int = 10,
+        *,
+        filter: object | None = None,  # noqa: A002
+        score_threshold: float | None = None,
+        offset: int = 0,
+        knobs: SearchKnobs | None = None,
+        mode: Mode = "dense",
+        fusion: str | Fusion = "rrf",
+        with_vectors: bool = False,
+    ) -> Flow[Ranking]:
+        """The documents nearest to ``query``, best first.
+
+        Parameters
+        ----------
+        query : str, (dim,) array_like, or SparseVector
+        k : int
+            Answers wanted.
+        filter : qdrant_client.models.Filter or mapping, optional
+            On payloads; a mapping is Qdrant's REST form. ``has_id`` takes the caller's own ids.
+        score_threshold : float, optional
+            Answers with a lower score are left out; in units of the returned scores.
+        offset : int
+            Answers to leave out at the top.
+        knobs : SearchKnobs, optional
+        mode : {"dense", "sparse", "hybrid"}
+        fusion : {"rrf", "dbsf"} or Fusion
+            Of a hybrid search.
+        with_vectors : bool
+            Whether candidates carry their decoded vectors.
+
+        Raises
+        ------
+        InputError, VectorValueError, DimensionError, FilterError
+        UnavailableError, StoreError
+        """
+        rankings = yield from self._search_batch(
+            [query], k, filter=filter, score_threshold=score_threshold, offset=offset, knobs=knobs, mode=mode,
+            fusion=fusion, with_vectors=with_vectors,
+        )  # fmt: skip
+        return rankings[0]
+
+    search = blocking(_search)
+    asearch = awaitable(_search)
+
+    def _get(self, ids: Iterable[PointId], *, with_vectors: bool = False) -> Flow[list[Candidate]]:
+        """The documents behind ``ids``, in that order; unknown ids are left out. Scores are 0."""
+        core = self._core
+        wanted = [core.ids.to_qdrant(point) for point in ids]
+        if core.draft or not wanted:
+            return []
+        found = yield from core.store.retrieve(wanted, with_vectors=_vector_names(core, with_vectors))
+        by_id = {ingest.uuid_or_int(point.id): point for point in found}
+        present = [by_id[key] for key in map(ingest.uuid_or_int, wanted) if key in by_id]
+        return [searching.candidate(core, point, with_vector=with_vectors) for point in present]
+
+    get = blocking(_get)
+    aget = awaitable(_get)
+
+    def _page(
+        self, filter: object | None, size: int, offset: int | str | None, with_vectors: bool  # noqa: A002
+    ) -> Flow[tuple[list[Candidate], int | str | None]]:  # fmt: skip
+        core = self._core
+        if core.draft:
+            return [], None
+        wanted = map_ids(as_filter(filter), core.ids.to_qdrant)
+        names = _vector_names(core, with_vectors)
+        found, following = yield from core.store.scroll(filter=wanted, limit=size, offset=offset, with_vectors=names)
+        return [searching.candidate(core, point, with_vector=with_vectors) for point in found], following
+
+    def scroll(
+        self, *, filter: object | None = None, page_size: int = 256, with_vectors: bool = False  # noqa: A002
+    ) -> Iterator[Candidate]:  # fmt: skip
+        """Every document, or every one that matches ``filter``, in the order of Qdrant's ids. Scores are 0."""
+        offset: int | str | None = None
+        while True:
+            page, offset = run(self._page(filter, page_size, offset, with_vectors))
+            yield from page
+            if offset is None:
+                return
+
+    async def ascroll(
+        self, *, filter: object | None = None, page_size: int = 256, with_vectors: bool = False  # noqa: A002
+    ) -> AsyncIterator[Candidate]:  # fmt: skip
+        """Asynchronous twin of :meth:`scroll`."""
+        offset: int | str | None = None
+        while True:
+            page, offset = await arun(self._page(filter, page_size, offset, with_vectors))
+            for candidate in page:
+                yield candidate
+            if offset is None:
+                return
+
+    def _count(self, filter: object | None = None) -> Flow[int]:  # noqa: A002
+        """Exact number of documents, or of those that match ``filter``."""
+        core = self._core
+        wanted = map_ids(as_filter(filter), core.ids.to_qdrant)
+        return 0 if core.draft else (yield from core.store.count(wanted))
+
+    count = blocking(_count)
+    acount = awaitable(_count)
+
+    def _footprint(self) -> Flow[Footprint]:
+        """Bytes by component: searched codes, originals, graph, payload, ids, log; in RAM or cold."""
+        if self._core.draft:
+            return Footprint(0, 0, (), source="none")
+        return (yield from self._core.store.footprint())
+
+    footprint = blocking(_footprint)
+    afootprint = awaitable(_footprint)
+
+    # -- ending --------------------------------------------------------------------------------
+
+    def _close(self) -> Flow[None]:
+        """Release files, locks and connections; a second call does nothing."""
+        yield from self._core.store.close()
+
+    close = blocking(_close)
+    aclose = awaitable(_close)
+
+    def _drop(self) -> Flow[None]:
+        """Delete the collection and everything Octant keeps with it."""
+        yield from self._core.store.drop()
+        yield from self._core.store.close()
+
+    drop = blocking(_drop)
+    adrop = awaitable(_drop)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _vector_names(core: Core, wanted: bool) -> tuple[str, ...]:
+    stages = core.stages
+    return ((stages.fine or stages.coarse).name,) if wanted else ()
+
+
+def _or_close(core: Core, flow: Flow[None]) -> Flow[None]:
+    """Run ``flow``; if it fails, leave no lock or connection behind."""
+    try:
+        yield from flow
+    except BaseException:
+        yield from core.store.close()
+        raise

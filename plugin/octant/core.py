@@ -1,0 +1,324 @@
+"""An open collection from the inside: what ingest and search share, and how it comes to be.
+
+Everything here is written once, as flows; :class:`octant.Collection` drives them, sync or async.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from octant import artifact
+from octant.embedders import Embedder
+from octant.errors import CollectionExistsError, DimensionError, InputError, MismatchError
+from octant.flow import Flow, step
+from octant.identity import complete, same_model
+from octant.ids import IdCodec
+from octant.layout import CollectionLayout, Stages, VectorLayout, lay_out
+from octant.manifest import Manifest
+from octant.records import Distance, EmbeddingIdentity, FitReport, FloatArray
+from octant.representation import Representation
+from octant.sparse import SparseEncoder
+from octant.store.base import Store
+from octant.vectors import as_matrix, unit_rows
+
+
+@dataclass
+class Core:
+    """A collection's parts.
+
+    Attributes
+    ----------
+    store : Store
+    representation : Representation
+    manifest : Manifest
+        Without a dimension while the collection is a draft: asked for, but not yet made, because nobody knows
+        the dimension before the first vector.
+    embedder : Embedder or None
+    sparse : SparseEncoder or None
+    foreign : bool
+        Whether somebody else made the collection; it then has no manifest of its own to rewrite.
+    pending : int
+        Points written since the last optimization.
+    """
+
+    store: Store
+    representation: Representation
+    manifest: Manifest
+    embedder: Embedder | None = None
+    sparse: SparseEncoder | None = None
+    foreign: bool = False
+    pending: int = 0
+    ids: IdCodec = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ids = IdCodec(digits_are_integers=self.foreign)
+
+    @property
+    def draft(self) -> bool:
+        """Whether the collection still waits for its first vector."""
+        return self.manifest.dimension is None
+
+    @property
+    def distance(self) -> Distance:
+        """The collection's distance."""
+        return self.manifest.distance
+
+    @property
+    def dimension(self) -> int:
+        """Coordinates of an embedding.
+
+        Raises
+        ------
+        DimensionError
+            While the collection is a draft.
+        """
+        if self.manifest.dimension is None:
+            raise DimensionError("the collection has no dimension yet: add its first vectors, or create with dimension=")
+        return self.manifest.dimension
+
+    @property
+    def stages(self) -> Stages:
+        """The representation's vectors, named."""
+        return Stages.of(*self.representation.needs(self.dimension, self.distance), self.manifest.vector_name)
+
+    def prepare(self, x: object, what: str = "vectors") -> FloatArray:
+        """``x`` as the representation takes it: finite float32 (n, dimension), unit rows under cosine."""
+        matrix = as_matrix(x, dim=self.manifest.dimension, what=what)  # type: ignore[arg-type]
+        return unit_rows(matrix, what=what) if self.distance is Distance.COSINE else matrix
+
+
+# -- coming to be --------------------------------------------------------------------------------
+
+
+def create(core: Core, *, exist_ok: bool, overwrite: bool) -> Flow[None]:
+    """Make the collection, or leave it a draft while its dimension is unknown.
+
+    Raises
+    ------
+    CollectionExistsError
+        If it exists and neither ``exist_ok`` nor ``overwrite`` is set.
+    MismatchError
+        If it exists, and is not what was asked for.
+    """
+    if (yield from core.store.exists()):
+        if overwrite:
+            yield from core.store.drop()
+        elif exist_ok:
+            wanted = core.representation.spec
+            yield from open_existing(core)
+            expect(core, represent=wanted)
+            return
+        else:
+            raise CollectionExistsError(
+                "a collection of that name exists: open it, or create it with exist_ok=True or overwrite=True"
+            )
+    if core.embedder is not None:
+        embedder = core.embedder
+        identity = yield from step(lambda: embedder.identity)
+        core.manifest = replace(core.manifest, embedding=identity)
+        _same_dimension(core.manifest, identity)
+    dimension = core.manifest.dimension or (core.manifest.embedding.dimension if core.manifest.embedding else None)
+    core.manifest = replace(core.manifest, dimension=None)
+    if dimension is not None:
+        yield from materialize(core, dimension)
+
+
+def materialize(core: Core, dimension: int) -> Flow[None]:
+    """Make a draft real: from here on it has a dimension.
+
+    Raises
+    ------
+    DimensionError, InputError
+        If the representation is impossible for that dimension or distance; nothing is made then.
+    """
+    core.representation.check(dimension, core.distance)
+    manifest = replace(core.manifest, dimension=dimension)
+    stages = Stages.of(*core.representation.needs(dimension, core.distance), manifest.vector_name)
+    layout = lay_out(stages, hnsw=manifest.hnsw, sparse=manifest.sparse_name)
+    yield from core.store.create(layout, manifest.to_json())
+    core.manifest = manifest
+
+
+def open_existing(core: Core) -> Flow[None]:
+    """Replace ``core``'s manifest and representation by those of the collection.
+
+    Raises
+    ------
+    CollectionNotFoundError, LockedError, ArtifactError
+    MismatchError
+        If the embedding is not the one that made the vectors.
+    """
+    found = yield from core.store.open()
+    try:
+        if found is None:
+            yield from _adopt(core)
+        else:
+            manifest = Manifest.from_json(found)
+            core.representation = yield from _representation(core.store, manifest)
+            core.manifest = manifest
+        yield from _check_embedding(core)
+        _check_sparse(core)
+    except BaseException:
+        yield from core.store.close()
+        raise
+
+
+def _representation(store: Store, manifest: Manifest) -> Flow[Representation]:
+    if manifest.artifact is None:
+        return Representation.parse(manifest.represent)
+    data = yield from store.read_artifact(manifest.artifact)
+    representation, dimension = artifact.load(data)
+    if representation.spec != manifest.represent or dimension != manifest.dimension:
+        raise MismatchError(
+            f"the collection was made with {manifest.represent!r} for {manifest.dimension} dimensions, its artifact "
+            f"{manifest.artifact[:12]} is {representation.spec!r} for {dimension}: restore the collection's own artifact"
+        )
+    return representation
+
+
+def _adopt(core: Core) -> Flow[None]:
+    """Take over a collection that another client made: searched as it is, nothing rewritten."""
+    layout = yield from core.store.describe()
+    vector = _only_vector(layout, core.manifest.vector_name)
+    core.representation = Representation.parse(vector.datatype)
+    core.foreign = True
+    core.ids = IdCodec(digits_are_integers=True)
+    core.manifest = replace(
+        core.manifest,
+        represent=core.representation.spec,
+        distance=vector.metric,
+        dimension=vector.size,
+        sparse_name=core.manifest.sparse_name if core.manifest.sparse_name == layout.sparse else None,
+        hnsw=vector.hnsw,
+    )
+
+
+def _only_vector(layout: CollectionLayout, name: str) -> VectorLayout:
+    for vector in layout.vectors:
+        if vector.name == name:
+            return vector
+    names = ", ".join(repr(vector.name) for vector in layout.vectors) or "none"
+    raise MismatchError(f"the collection has no dense vector named {name!r}; it has {names}: pass vector_name=")
+
+
+# -- whose vectors are these? --------------------------------------------------------------------
+
+
+def _check_embedding(core: Core) -> Flow[None]:
+    if core.embedder is None:
+        return
+    embedder, recorded = core.embedder, core.manifest.embedding
+    identity = yield from step(lambda: embedder.identity)
+    _same_dimension(core.manifest, identity)
+    if recorded is None:
+        return
+    reason = same_model(recorded, identity)
+    if reason is not None:
+        raise MismatchError(
+            f"the collection's vectors were made by {describe(recorded)}; opened with {describe(identity)}: {reason}. "
+            "Open it with the model that made it, or index the texts again with the other one"
+        )
+
+
+def _same_dimension(manifest: Manifest, identity: EmbeddingIdentity) -> None:
+    if None not in (manifest.dimension, identity.dimension) and manifest.dimension != identity.dimension:
+        recorded = manifest.embedding
+        maker = describe(recorded) if recorded is not None else f"{manifest.dimension} dimensions"
+        raise MismatchError(f"the collection is for {maker}; got {describe(identity)}: open it with the model that made it")
+
+
+def _check_sparse(core: Core) -> None:
+    recorded, given = core.manifest.sparse, core.sparse
+    if recorded is not None and given is not None and recorded != given.identity:
+        raise MismatchError(
+            f"the collection's sparse vectors were made by {recorded}; opened with {given.identity}: use the same encoder"
+        )
+
+
+def describe(identity: EmbeddingIdentity) -> str:
+    """One line that tells a model from another.
+
+    Examples
+    --------
+    >>> describe(EmbeddingIdentity("all-MiniLM-L6-v2", 384, True, "ab" * 16))
+    'all-MiniLM-L6-v2 (384 dimensions, probe abababab)'
+    """
+    known = [f"{identity.dimension} dimensions" if identity.dimension else "dimension unknown"]
+    if identity.probe:
+        known.append(f"probe {identity.probe[:8]}")
+    return f"{identity.name} ({', '.join(known)})"
+
+
+def expect(
+    core: Core, *, represent: str | None = None, dimension: int | None = None, artifact_digest: str | None = None
+) -> None:
+    """Refuse a collection that is not the one the caller means.
+
+    Raises
+    ------
+    MismatchError
+        With both identities.
+    """
+    if represent is not None:
+        wanted = Representation.parse(represent).spec
+        if wanted != core.representation.spec and not core.foreign:
+            raise MismatchError(f"the collection stores {core.representation.spec!r}, expected {wanted!r}: open it without represent=")
+    if dimension is not None and dimension != core.manifest.dimension:
+        raise MismatchError(f"the collection has {core.manifest.dimension} dimensions, expected {dimension}")
+    if artifact_digest is not None and artifact_digest != core.manifest.artifact:
+        raise MismatchError(f"the collection's artifact is {core.manifest.artifact}, expected {artifact_digest}")
+
+
+def note_embedding(core: Core, vectors: FloatArray) -> Flow[None]:
+    """Write down what the first real vectors tell about the model."""
+    identity = core.manifest.embedding
+    if identity is None or core.foreign or None not in (identity.dimension, identity.normalized):
+        return
+    core.manifest = replace(core.manifest, embedding=complete(identity, vectors))
+    yield from core.store.write_manifest(core.manifest.to_json())
+
+
+# -- learning ------------------------------------------------------------------------------------
+
+
+def fit(core: Core, sample: FloatArray, queries: FloatArray | None = None) -> Flow[FitReport]:
+    """Fit the representation on prepared vectors, and keep what it learned beside the collection.
+
+    Raises
+    ------
+    InputError
+        If points are stored already: their codes would lose their meaning.
+    TooFewVectorsError
+    """
+    if core.representation.fitted and core.manifest.artifact is not None and (yield from core.store.count()):
+        raise InputError(
+            f"the collection holds points encoded with artifact {core.manifest.artifact[:12]}; a new fit would make them "
+            "unreadable: create another collection for it"
+        )
+    fresh = Representation.parse(core.representation.spec)
+    started = time.perf_counter()
+    yield from step(lambda: fresh.fit(sample, queries=queries, rng=core.manifest.seed))
+    seconds = time.perf_counter() - started
+    digest = None
+    if fresh.learns:
+        data = artifact.dump(fresh, core.dimension)
+        digest = artifact.digest(data)
+        yield from core.store.write_artifact(digest, data)
+    # The artifact is there before the manifest names it, and both before the first code is written.
+    manifest = replace(core.manifest, artifact=digest)
+    yield from core.store.write_manifest(manifest.to_json())
+    core.representation, core.manifest = fresh, manifest
+    return FitReport(len(sample), sample.shape[1], squared_error(fresh, sample), seconds, digest)
+
+
+def squared_error(representation: Representation, x: FloatArray) -> float:
+    """Mean squared error of decoding ``x`` (n, dim), relative to the mean squared distance to its mean."""
+    coarse, fine = representation.encode(x)
+    decoded = representation.decode(coarse, "coarse") if fine is None else representation.decode(fine, "fine")
+    spread = float(np.square(x - x.mean(0)).sum(1).mean())
+    error = float(np.square(x - decoded).sum(1).mean())
+    return error / spread if spread else error
+

@@ -1,0 +1,108 @@
+"""The caller's ids and Qdrant's.
+
+Qdrant knows unsigned 64-bit integers and UUIDs. Octant accepts any non-empty string beside them: it becomes a
+UUID derived from the string, and the string itself is kept in the payload so that it comes back unchanged.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from octant.errors import DuplicateIdError, InputError
+from octant.records import PointId
+
+ID_KEY = "_octant_id"
+"""Payload key of an id that Qdrant cannot hold itself."""
+
+_NAMESPACE = uuid.UUID("6a1f0c53-6d7e-5b0c-9c5e-0c7a47d1b0a7")
+_LARGEST = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class IdCodec:
+    """Translates ids both ways.
+
+    Attributes
+    ----------
+    digits_are_integers : bool
+        True for collections that others made: there "7" can only mean the integer 7. In Octant's own
+        collections "7" and 7 are different ids.
+    """
+
+    digits_are_integers: bool = False
+
+    def to_qdrant(self, point: object) -> int | str:
+        """Qdrant's id for the caller's.
+
+        Raises
+        ------
+        InputError
+            If it is not a non-negative integer below 2**64, a UUID, or a non-empty string.
+
+        Examples
+        --------
+        >>> IdCodec().to_qdrant(7)
+        7
+        >>> IdCodec().to_qdrant("chapter one")
+        '4a47f6fc-c6ad-561c-9a3c-d3d3ec9fbc2d'
+        """
+        if isinstance(point, uuid.UUID):
+            return str(point)
+        if isinstance(point, str) and point:
+            return self._from_text(point)
+        if isinstance(point, int) and not isinstance(point, bool) and 0 <= point <= _LARGEST:
+            return int(point)
+        raise InputError(
+            f"an id is a non-negative integer below 2**64, a UUID or a non-empty string; got {point!r} "
+            f"of type {type(point).__name__}"
+        )
+
+    def _from_text(self, text: str) -> int | str:
+        if self.digits_are_integers and text.isascii() and text.isdigit() and int(text) <= _LARGEST:
+            return int(text)
+        if _is_uuid(text):
+            return str(uuid.UUID(text))
+        return str(uuid.uuid5(_NAMESPACE, text))
+
+    def payload_entry(self, point: object) -> dict[str, str]:
+        """What the payload must hold so that ``from_qdrant`` gives ``point`` back."""
+        kept = isinstance(point, str) and str(self.to_qdrant(point)) != point
+        return {ID_KEY: str(point)} if kept else {}
+
+    @staticmethod
+    def from_qdrant(point: int | str, payload: Mapping[str, object]) -> PointId:
+        """The caller's id for Qdrant's."""
+        kept = payload.get(ID_KEY)
+        return kept if isinstance(kept, str) else point
+
+    def column(self, points: Sequence[object] | None, count: int) -> list[PointId]:
+        """One caller's id for each of ``count`` points; fresh UUIDs where none are given.
+
+        Raises
+        ------
+        InputError
+            If the number differs, or an id is not one.
+        DuplicateIdError
+            If two of them name the same point.
+        """
+        if points is None:
+            return [str(uuid.uuid4()) for _ in range(count)]
+        if len(points) != count:
+            raise InputError(f"expected one id per point, {count} in all, got {len(points)}")
+        seen: dict[int | str, object] = {}
+        for point in points:
+            key = self.to_qdrant(point)
+            if key in seen:
+                raise DuplicateIdError(f"ids must be unique within one call; {point!r} names the same point as {seen[key]!r}")
+            seen[key] = point
+        return [str(point) if isinstance(point, uuid.UUID) else point for point in points]  # type: ignore[misc]
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

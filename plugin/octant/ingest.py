@@ -1,0 +1,255 @@
+"""Texts or vectors in, points stored."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+from octant.core import Core, describe, fit, materialize, note_embedding
+from octant.errors import InputError, OctantError, PartialUploadError, TooFewVectorsError
+from octant.flow import Flow, step
+from octant.ids import ID_KEY
+from octant.layout import PointBatch
+from octant.records import JSON, FloatArray, PointId, SparseVector
+from octant.store.base import Progress
+from octant.vectors import as_matrix
+
+FIT_TEXTS = 5_000
+"""Texts embedded before a representation is fitted on them."""
+FIT_VECTORS = 50_000
+"""Vectors, drawn at random from those given, that a representation is fitted on."""
+WRITE_VECTORS = 16_384
+"""Vectors encoded at a time: bounds the memory codes take beside the vectors."""
+OPTIMIZE_AFTER = 10_000
+"""New points after which an embedded engine builds its indexes by itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Documents:
+    """What one ``add`` brings, validated.
+
+    Attributes
+    ----------
+    ids : list of int or str
+        The caller's.
+    texts : list of str or None
+    vectors : (n, dim) float32 or None
+        Prepared: unit rows under cosine.
+    payloads : list of dict
+        Complete: with the text, and with the id where Qdrant cannot hold it.
+    """
+
+    ids: list[PointId]
+    texts: list[str] | None
+    vectors: FloatArray | None
+    payloads: list[dict[str, JSON]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def documents(
+    core: Core,
+    texts: Iterable[str] | None,
+    vectors: object | None,
+    payloads: Iterable[Mapping[str, JSON] | None] | None,
+    ids: Iterable[PointId] | None,
+) -> Documents:
+    """Check and gather the columns of one ``add``. Nothing of the caller's is changed.
+
+    Raises
+    ------
+    InputError, VectorValueError, DimensionError, DuplicateIdError
+    """
+    listed = _texts(texts)
+    matrix = None if vectors is None else core.prepare(vectors)
+    if listed is None and matrix is None:
+        raise InputError("add takes texts, vectors, or both; got neither")
+    count = len(listed) if listed is not None else len(matrix)  # type: ignore[arg-type]
+    if count == 0:
+        raise InputError("add needs at least one text or vector, got an empty list")
+    if matrix is not None and len(matrix) != count:
+        raise InputError(f"expected one vector per text, {count} in all, got {len(matrix)}")
+    if listed is None and core.sparse is not None:
+        raise InputError("this collection also stores sparse vectors of the texts: pass texts= beside vectors=")
+    column = core.ids.column(None if ids is None else list(ids), count)
+    return Documents(column, listed, matrix, _payloads(core, payloads, listed, column))
+
+
+def _texts(texts: Iterable[str] | None) -> list[str] | None:
+    if texts is None:
+        return None
+    if isinstance(texts, str | bytes):
+        raise InputError("texts is a list of strings, got one string: wrap it in a list")
+    listed = list(texts)
+    for row, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise InputError(f"texts must be strings; row {row} is {type(text).__name__}")
+    return listed
+
+
+def _payloads(
+    core: Core, payloads: Iterable[Mapping[str, JSON] | None] | None, texts: list[str] | None, ids: list[PointId]
+) -> list[dict[str, JSON]]:
+    given: Sequence[Mapping[str, JSON] | None] = [None] * len(ids) if payloads is None else list(payloads)
+    if len(given) != len(ids):
+        raise InputError(f"expected one payload per point, {len(ids)} in all, got {len(given)}")
+    key = core.manifest.text_key
+    complete = []
+    for row, payload in enumerate(given):
+        own = dict(payload or {})
+        reserved = [name for name in (ID_KEY, *((key,) if texts is not None else ())) if name in own]
+        if reserved:
+            raise InputError(f"payload keys {reserved} are Octant's own (row {row}): rename them, or create with text_key=")
+        if texts is not None:
+            own[key] = texts[row]
+        complete.append(own | core.ids.payload_entry(ids[row]))
+    return complete
+
+
+def add(
+    core: Core, batch: Documents, *, batch_size: int, optimize: bool | None, progress: Progress | None
+) -> Flow[list[PointId]]:
+    """Embed, fit if that is due, encode and store ``batch``; the ids in order.
+
+    Raises
+    ------
+    PartialUploadError
+        If the model or the engine fails half-way: which ids are missing.
+    TooFewVectorsError
+        If the representation has to learn first and the batch is too small; nothing is stored then.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
+    start = 0
+    while start < len(batch):
+        stop = min(len(batch), start + _chunk(core, batch, batch_size))
+        try:
+            yield from _store_rows(core, batch, start, stop, batch_size, progress)
+        except OctantError as error:
+            if start == 0 and not isinstance(error, PartialUploadError):
+                raise
+            raise _partial(core, batch, start, error) from error
+        start = stop
+    yield from _optimize_if_due(core, len(batch), optimize)
+    return list(batch.ids)
+
+
+def _chunk(core: Core, batch: Documents, batch_size: int) -> int:
+    """Rows to take next: as many as a fit wants before the first write, then as many as one write takes."""
+    if batch.vectors is not None:
+        return WRITE_VECTORS
+    return batch_size if core.representation.fitted else max(FIT_TEXTS, batch_size)
+
+
+def _store_rows(
+    core: Core, batch: Documents, start: int, stop: int, batch_size: int, progress: Progress | None
+) -> Flow[None]:
+    x = yield from _vectors(core, batch, start, stop)
+    if not core.representation.fitted:
+        yield from _fit_on(core, batch, x)
+    points = yield from step(lambda: _points(core, batch, x, start, stop))
+    yield from core.store.upsert(points, batch_size=batch_size, progress=progress)
+
+
+def _vectors(core: Core, batch: Documents, start: int, stop: int) -> Flow[FloatArray]:
+    if batch.vectors is not None:
+        if core.draft:
+            yield from materialize(core, batch.vectors.shape[1])
+        return batch.vectors[start:stop]
+    raw = yield from embed(core, (batch.texts or [])[start:stop])
+    x = core.prepare(raw, what="embeddings")
+    yield from note_embedding(core, raw)
+    return x
+
+
+def embed(core: Core, texts: list[str]) -> Flow[FloatArray]:
+    """Embeddings (n, dim) as the model gives them; a draft takes its dimension from them.
+
+    Raises
+    ------
+    InputError
+        If the collection was opened without an embedding.
+    """
+    if core.embedder is None:
+        recorded = core.manifest.embedding
+        wanted = f" ({describe(recorded)})" if recorded else ""
+        raise InputError(f"texts need an embedding{wanted}: open the collection with embedding=, or pass vectors")
+    raw = yield from core.embedder.embed_documents(texts)
+    if core.draft:
+        as_matrix(raw, what="embeddings")
+        yield from materialize(core, raw.shape[1])
+    return raw
+
+
+def _fit_on(core: Core, batch: Documents, x: FloatArray) -> Flow[None]:
+    sample = x
+    if batch.vectors is not None:
+        rng = np.random.default_rng(core.manifest.seed)
+        sample = batch.vectors[np.sort(rng.permutation(len(batch))[:FIT_VECTORS])]
+    try:
+        yield from fit(core, sample)
+    except TooFewVectorsError as error:
+        raise TooFewVectorsError(
+            f"{error}. The first add fits the representation on its own vectors: add more at once, or call "
+            "fit(sample) with vectors of the same model first"
+        ) from error
+
+
+def _points(core: Core, batch: Documents, x: FloatArray, start: int, stop: int) -> PointBatch:
+    coarse, fine = core.representation.encode(x)
+    stages = core.stages
+    vectors = {stages.coarse.name: coarse}
+    if stages.fine is not None and fine is not None:
+        vectors[stages.fine.name] = fine
+    sparse: dict[str, Sequence[SparseVector]] = {}
+    if core.sparse is not None and core.manifest.sparse_name is not None and batch.texts is not None:
+        sparse[core.manifest.sparse_name] = core.sparse.encode_documents(batch.texts[start:stop])
+    return PointBatch(
+        [core.ids.to_qdrant(point) for point in batch.ids[start:stop]], vectors, batch.payloads[start:stop], sparse
+    )
+
+
+def _partial(core: Core, batch: Documents, start: int, error: OctantError) -> PartialUploadError:
+    rest = batch.ids[start:]
+    if isinstance(error, PartialUploadError):
+        # The store speaks of Qdrant's ids; the caller knows their own.
+        failed = {uuid_or_int(point) for point in error.missing_ids}
+        later = {uuid_or_int(core.ids.to_qdrant(point)) for point in batch.ids[start + error.total :]}
+        rest = [point for point in rest if uuid_or_int(core.ids.to_qdrant(point)) in failed | later]
+    stored = len(batch) - len(rest)
+    return PartialUploadError(
+        f"{stored} of {len(batch)} points were stored, then: {error}. Add the points whose ids are in missing_ids again "
+        "to resume; adding all of them again is safe too",
+        stored=stored,
+        total=len(batch),
+        missing_ids=rest,
+    )
+
+
+def uuid_or_int(point: int | str) -> int | uuid.UUID:
+    """Qdrant's id in a form that compares: UUID strings differ by case and dashes."""
+    return point if isinstance(point, int) else uuid.UUID(point)
+
+
+def _optimize_if_due(core: Core, added: int, optimize: bool | None) -> Flow[None]:
+    core.pending += added
+    due = core.store.engine == "edge" and core.pending >= OPTIMIZE_AFTER if optimize is None else optimize
+    if due:
+        yield from core.store.optimize()
+        core.pending = 0
+
+
+def sample_vectors(core: Core, sample: object) -> Flow[FloatArray]:
+    """Prepared vectors of an explicit fit: texts are embedded, vectors are checked. A draft takes its dimension."""
+    if isinstance(sample, Sequence) and sample and isinstance(sample[0], str):
+        raw = yield from embed(core, list(sample))
+    else:
+        raw = as_matrix(sample, dim=core.manifest.dimension, what="sample")  # type: ignore[arg-type]
+        if core.draft:
+            yield from materialize(core, raw.shape[1])
+    return core.prepare(raw, what="sample")

@@ -1,0 +1,248 @@
+"""Queries in, rankings out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil
+from typing import Literal
+
+import numpy as np
+
+from octant.core import Core, describe
+from octant.errors import InputError
+from octant.filters import as_filter, map_ids
+from octant.flow import Flow, step
+from octant.fusion import Fusion
+from octant.ids import ID_KEY
+from octant.layout import DensePlan, SearchKnobs, StoredPoint, VectorQuery, plan_dense
+from octant.records import Candidate, FloatArray, Ranking, SparseVector
+from octant.vectors import as_matrix, similarity
+
+Mode = Literal["dense", "sparse", "hybrid"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything about a search but the queries.
+
+    Attributes
+    ----------
+    k, offset : int
+        Answers wanted, after leaving out the first ``offset``.
+    filter : Filter, mapping or None
+    score_threshold : float or None
+        Answers below it are left out.
+    knobs : SearchKnobs
+    mode : {"dense", "sparse", "hybrid"}
+    fusion : Fusion
+        Hybrid only.
+    with_vectors : bool
+        Whether candidates carry their decoded vectors.
+    """
+
+    k: int = 10
+    offset: int = 0
+    filter: object | None = None
+    score_threshold: float | None = None
+    knobs: SearchKnobs = field(default_factory=SearchKnobs)
+    mode: Mode = "dense"
+    fusion: Fusion = field(default_factory=Fusion)
+    with_vectors: bool = False
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise InputError(f"k must be at least 1, got {self.k}")
+        if self.offset < 0:
+            raise InputError(f"offset must be at least 0, got {self.offset}")
+        if self.mode not in ("dense", "sparse", "hybrid"):
+            raise InputError(f"mode is dense, sparse or hybrid; got {self.mode!r}")
+
+    @property
+    def depth(self) -> int:
+        """Candidates each branch must bring."""
+        wanted = self.k + self.offset
+        return ceil(wanted * self.fusion.oversampling) if self.mode == "hybrid" else wanted
+
+
+def search(core: Core, queries: Sequence[object], request: Request) -> Flow[list[Ranking]]:
+    """One ranking per query, all in one request to the engine.
+
+    Raises
+    ------
+    InputError
+        If a query does not suit the mode, or the collection has no such vectors.
+    """
+    texts = [query if isinstance(query, str) else None for query in queries]
+    if core.draft or not queries:
+        return [Ranking((), text) for text in texts]
+    filter_ = map_ids(as_filter(request.filter), core.ids.to_qdrant)
+    dense: list[DensePlan] = []
+    vectors: FloatArray | None = None
+    if request.mode != "sparse":
+        vectors = yield from _dense_vectors(core, queries)
+        dense = yield from step(lambda: _dense_plans(core, vectors, request, filter_))
+    sparse = _sparse_queries(core, queries, request, filter_) if request.mode != "dense" else []
+    answers = yield from core.store.query([*(plan.query for plan in dense), *sparse])
+    finish = _Finish(core, request, vectors, dense)
+    return (yield from step(lambda: [finish(row, answers, text) for row, text in enumerate(texts)]))
+
+
+# -- asking --------------------------------------------------------------------------------------
+
+
+def _dense_vectors(core: Core, queries: Sequence[object]) -> Flow[FloatArray]:
+    texts = [query for query in queries if isinstance(query, str)]
+    embedded: FloatArray | None = None
+    if texts:
+        if core.embedder is None:
+            recorded = core.manifest.embedding
+            wanted = f" ({describe(recorded)})" if recorded else ""
+            raise InputError(f"a text query needs an embedding{wanted}: open the collection with embedding=, or pass a vector")
+        embedded = yield from core.embedder.embed_queries(texts)
+    if embedded is not None and len(texts) == len(queries):
+        return core.prepare(embedded, what="query embeddings")
+    rows = iter(embedded if embedded is not None else ())
+    return core.prepare([next(rows) if isinstance(query, str) else _row(query) for query in queries], what="queries")
+
+
+def _row(query: object) -> FloatArray:
+    if isinstance(query, SparseVector):
+        raise InputError("a sparse vector can only be searched with mode='sparse'")
+    matrix = as_matrix(query, what="a query")  # type: ignore[arg-type]
+    if len(matrix) != 1:
+        raise InputError(f"a query is one text or one vector, got an array of shape {matrix.shape}: use search_batch")
+    return np.asarray(matrix[0])
+
+
+def _returned(core: Core, request: Request) -> tuple[str, ...]:
+    stages = core.stages
+    return ((stages.fine or stages.coarse).name,) if request.with_vectors else ()
+
+
+def _dense_plans(core: Core, vectors: FloatArray, request: Request, filter_: Mapping[str, object] | None) -> list[DensePlan]:
+    stages = core.stages
+    coarse, fine = core.representation.encode_query(vectors, core.distance)
+    plans = [
+        plan_dense(
+            stages, coarse, fine, row,
+            distance=core.distance, limit=request.depth, knobs=request.knobs, filter=filter_,
+            with_vectors=_returned(core, request),
+        )
+        for row in range(len(vectors))
+    ]  # fmt: skip
+    if request.mode == "dense" and request.offset and not stages.fine_is_client_side:
+        # The engine can leave the first ones out itself; its inner stages still bring k + offset.
+        return [replace(plan, query=replace(plan.query, limit=request.k, offset=request.offset)) for plan in plans]
+    return plans
+
+
+def _sparse_queries(
+    core: Core, queries: Sequence[object], request: Request, filter_: Mapping[str, object] | None
+) -> list[VectorQuery]:
+    name = core.manifest.sparse_name
+    if name is None or core.sparse is None:
+        raise InputError(
+            f"mode {request.mode!r} needs sparse vectors: create the collection with sparse='bm25', and open it with the "
+            "same encoder"
+        )
+    return [
+        VectorQuery(
+            vector=_sparse_vector(core, query, request.mode),
+            using=name,
+            limit=request.depth,
+            filter=filter_,
+            with_vectors=_returned(core, request),
+        )
+        for query in queries
+    ]
+
+
+def _sparse_vector(core: Core, query: object, mode: Mode) -> SparseVector:
+    if isinstance(query, SparseVector) and mode == "sparse":
+        return query
+    if not isinstance(query, str) or core.sparse is None:
+        raise InputError(f"mode {mode!r} needs a text query; got {type(query).__name__}")
+    return core.sparse.encode_queries([query])[0]
+
+
+# -- answering -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Finish:
+    """Turns the engine's answers into rankings: scores mapped, fine codes scored, branches fused, cut."""
+
+    core: Core
+    request: Request
+    vectors: FloatArray | None
+    dense: list[DensePlan]
+
+    def __call__(self, row: int, answers: Sequence[Sequence[StoredPoint]], text: str | None) -> Ranking:
+        branches: dict[str, list[Candidate]] = {}
+        if self.dense:
+            branches["dense"] = self._dense(row, answers[row])
+        if self.request.mode != "dense":
+            found = answers[len(self.dense) + row]
+            branches["sparse"] = [self._candidate(point, point.score) for point in found]
+        if self.request.mode == "hybrid":
+            candidates = self.request.fusion(branches)
+        else:
+            (candidates,) = branches.values()
+        threshold = self.request.score_threshold
+        if threshold is not None:
+            candidates = [candidate for candidate in candidates if candidate.score >= threshold]
+        return Ranking(tuple(self._page(candidates)), text)
+
+    def _page(self, candidates: list[Candidate]) -> list[Candidate]:
+        skipped_by_engine = bool(self.dense) and self.dense[0].query.offset > 0
+        start = 0 if skipped_by_engine else self.request.offset
+        return candidates[start : start + self.request.k]
+
+    def _dense(self, row: int, points: Sequence[StoredPoint]) -> list[Candidate]:
+        plan = self.dense[row]
+        if plan.rescore_with is None or not points or self.vectors is None:
+            return [self._candidate(point, plan.score(point.score)) for point in points]
+        codes = np.stack([point.vectors[plan.rescore_with] for point in points]).astype(np.uint8)
+        decoded = self.core.representation.decode(codes, "fine")
+        scores = similarity(self.vectors[row : row + 1], decoded, self.core.distance)[0]
+        best = np.argsort(-scores, kind="stable")[: self.request.depth]
+        return [
+            replace(
+                self._candidate(points[i], float(scores[i]), vectors=False),
+                vector=decoded[i] if self.request.with_vectors else None,
+            )
+            for i in best
+        ]
+
+    def _candidate(self, point: StoredPoint, score: float, *, vectors: bool = True) -> Candidate:
+        decode = vectors and self.request.with_vectors
+        return candidate(self.core, point, score, with_vector=decode)
+
+
+def candidate(core: Core, point: StoredPoint, score: float = 0.0, *, with_vector: bool = False) -> Candidate:
+    """A stored point as the caller knows it: own id, text apart, vector decoded."""
+    payload = dict(point.payload)
+    identity = core.ids.from_qdrant(point.id, payload)
+    payload.pop(ID_KEY, None)
+    text = payload.get(core.manifest.text_key)
+    if isinstance(text, str):
+        del payload[core.manifest.text_key]
+    return Candidate(
+        id=identity,
+        score=score,
+        text=text if isinstance(text, str) else None,
+        payload=payload,
+        vector=_decoded(core, point) if with_vector else None,
+    )
+
+
+def _decoded(core: Core, point: StoredPoint) -> FloatArray | None:
+    stages = core.stages
+    stage = stages.fine or stages.coarse
+    stored = point.vectors.get(stage.name)
+    if stored is None:
+        return None  # a point that another client wrote without this vector
+    codes = stored.astype(np.uint8) if stage.needs.datatype == "uint8" else stored
+    decoded = core.representation.decode(codes[None, :], "fine" if stages.fine else "coarse")
+    return np.asarray(decoded[0], np.float32)

@@ -1,0 +1,296 @@
+"""Octant's nouns in the words of qdrant_edge. Pure: nothing here touches a shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import qdrant_edge as qe
+
+from octant.errors import FilterError
+from octant.filters import CLAUSES, conditions
+from octant.layout import (
+    CollectionLayout,
+    HnswSettings,
+    PointBatch,
+    QuerySettings,
+    StoredPoint,
+    VectorLayout,
+    VectorQuery,
+)
+from octant.records import JSON, Distance, Filter, FloatArray, NativeQuantization, Placement, SparseVector
+
+_MEMORY = {"pinned": qe.Memory.Pinned, "cached": qe.Memory.Cached, "cold": qe.Memory.Cold}
+_DISTANCE = {distance: getattr(qe.Distance, distance.value) for distance in Distance}
+_BINARY_BITS = {
+    1: qe.BinaryQuantizationEncoding.OneBit,
+    1.5: qe.BinaryQuantizationEncoding.OneAndHalfBits,
+    2: qe.BinaryQuantizationEncoding.TwoBits,
+}
+_QUERY_BITS = {
+    None: qe.BinaryQuantizationQueryEncoding.Binary,
+    4: qe.BinaryQuantizationQueryEncoding.Scalar4Bits,
+    8: qe.BinaryQuantizationQueryEncoding.Scalar8Bits,
+}
+_TURBO_BITS = {
+    1: qe.TurboQuantBitSize.Bits1,
+    1.5: qe.TurboQuantBitSize.Bits1_5,
+    2: qe.TurboQuantBitSize.Bits2,
+    4: qe.TurboQuantBitSize.Bits4,
+    8: qe.TurboQuantBitSize.Bits8,
+}
+
+
+# -- configuration -------------------------------------------------------------------------------
+
+
+def config(layout: CollectionLayout, *, wal: bool) -> qe.EdgeConfig:
+    """A shard's configuration."""
+    searched = layout.vectors[0].hnsw if layout.vectors else HnswSettings()
+    sparse = None
+    if layout.sparse is not None:
+        sparse = {layout.sparse: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf)}
+    return qe.EdgeConfig(
+        vectors={vector.name: _vector(vector) for vector in layout.vectors},
+        sparse_vectors=sparse,
+        payload_memory=_MEMORY[layout.payload_placement],
+        optimizers=qe.EdgeOptimizersConfig(
+            # One segment: results and footprints do not depend on how the load was split.
+            default_segment_number=1,
+            indexing_threshold=searched.indexing_threshold,
+        ),
+        wal_enabled=wal,
+    )
+
+
+def _vector(vector: VectorLayout) -> qe.EdgeVectorParams:
+    hnsw = vector.hnsw
+    return qe.EdgeVectorParams(
+        size=vector.size,
+        distance=_DISTANCE[vector.metric],
+        # Turbo4 exists at run time; the type stub of 0.9 omits it.
+        datatype=getattr(qe.VectorStorageDatatype, vector.datatype.capitalize()),
+        quantization_config=_quantization(vector.quantization, vector.quantization_placement),
+        hnsw_config=qe.HnswIndexConfig(
+            m=hnsw.m,
+            ef_construct=hnsw.ef_construct,
+            full_scan_threshold=hnsw.full_scan_threshold,
+            memory=qe.Memory.Cached,
+        ),
+        memory=_MEMORY[vector.placement],
+    )
+
+
+def _quantization(wanted: NativeQuantization | None, placement: Placement) -> Any:
+    if wanted is None:
+        return None
+    memory = _MEMORY[placement]
+    if wanted.kind == "scalar":
+        return qe.ScalarQuantizationConfig(type=qe.ScalarType.Int8, memory=memory)
+    if wanted.kind == "product":
+        return qe.ProductQuantizationConfig(compression=getattr(qe.CompressionRatio, f"X{wanted.ratio}"), memory=memory)
+    if wanted.kind == "binary":
+        return qe.BinaryQuantizationConfig(
+            encoding=_BINARY_BITS[wanted.bits], query_encoding=_QUERY_BITS[wanted.query_bits], memory=memory
+        )
+    return qe.TurboQuantQuantizationConfig(bits=_TURBO_BITS[wanted.bits], memory=memory)
+
+
+# -- points --------------------------------------------------------------------------------------
+
+
+def points(batch: PointBatch) -> list[qe.Point]:
+    """The engine's points."""
+    names = list(batch.vectors)
+    if names == [""] and not batch.sparse:
+        matrix = batch.vectors[""]
+        return [
+            qe.Point(point, row, payload)  # type: ignore[arg-type]  # arrays are read without a list in between
+            for point, row, payload in zip(batch.ids, matrix, batch.payloads, strict=True)
+        ]
+    columns: dict[str, Any] = dict(batch.vectors)
+    columns |= {name: [sparse(vector) for vector in column] for name, column in batch.sparse.items()}
+    rows = zip(*columns.values(), strict=True)
+    return [
+        qe.Point(point, dict(zip(columns, row, strict=True)), payload)  # type: ignore[arg-type]
+        for point, row, payload in zip(batch.ids, rows, batch.payloads, strict=True)
+    ]
+
+
+def sparse(vector: SparseVector) -> qe.SparseVector:
+    """The engine's sparse vector."""
+    return qe.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
+
+
+def stored(point: qe.ScoredPoint | qe.Record) -> StoredPoint:
+    """The engine's answer as a record."""
+    return StoredPoint(
+        id=point.id if isinstance(point.id, int) else str(point.id),
+        score=float(getattr(point, "score", 0.0)),
+        payload=point.payload or {},
+        vectors=_dense(point.vector),
+    )
+
+
+def _dense(vector: Any) -> dict[str, FloatArray]:
+    if vector is None:
+        return {}
+    named = vector if isinstance(vector, Mapping) else {"": vector}
+    return {
+        name: np.asarray(value, np.float32) for name, value in named.items() if not isinstance(value, qe.SparseVector)
+    }
+
+
+# -- queries -------------------------------------------------------------------------------------
+
+
+def request(query: VectorQuery) -> qe.QueryRequest:
+    """The engine's request."""
+    inner = query.prefetch
+    return qe.QueryRequest(
+        limit=query.limit,
+        offset=query.offset or None,
+        query=_nearest(query),
+        prefetches=None if inner is None else [_prefetch(inner)],
+        filter=None if query.filter is None else filter_(query.filter),
+        params=_params(query.settings),
+        score_threshold=query.score_threshold,
+        with_payload=query.with_payload,
+        with_vector=list(query.with_vectors) or False,
+    )
+
+
+def _prefetch(query: VectorQuery) -> qe.Prefetch:
+    return qe.Prefetch(
+        limit=query.limit,
+        query=_nearest(query),
+        prefetches=None if query.prefetch is None else [_prefetch(query.prefetch)],
+        params=_params(query.settings),
+        filter=None if query.filter is None else filter_(query.filter),
+        score_threshold=query.score_threshold,
+    )
+
+
+def _nearest(query: VectorQuery) -> qe.Query:
+    vector: Any = sparse(query.vector) if isinstance(query.vector, SparseVector) else query.vector
+    return qe.Query.Nearest(vector, using=query.using or None)
+
+
+def _params(settings: QuerySettings) -> qe.SearchParams:
+    quantization = None
+    if settings.rescore is not None or settings.oversampling is not None:
+        quantization = qe.QuantizationSearchParams(rescore=settings.rescore, oversampling=settings.oversampling)
+    return qe.SearchParams(hnsw_ef=settings.hnsw_ef, exact=settings.exact, quantization=quantization)
+
+
+# -- filters -------------------------------------------------------------------------------------
+
+
+def filter_(query_filter: Filter) -> qe.Filter:
+    """The engine's filter from the REST form.
+
+    Raises
+    ------
+    FilterError
+        For a condition that Edge does not have.
+    """
+    clauses: dict[str, Any] = {
+        name: [_condition(condition) for condition in conditions(query_filter[name])]
+        for name in ("must", "should", "must_not")
+        if query_filter.get(name) is not None
+    }
+    at_least = query_filter.get("min_should")
+    if at_least is not None:
+        clauses["min_should"] = qe.MinShould(
+            [_condition(condition) for condition in conditions(at_least["conditions"])], at_least["min_count"]
+        )
+    return qe.Filter(**clauses)
+
+
+def _condition(condition: Mapping[str, JSON]) -> Any:
+    if any(clause in condition for clause in CLAUSES):
+        return filter_(condition)
+    for name, build in _CONDITIONS.items():
+        if name in condition:
+            return build(condition[name])
+    if "key" in condition:
+        return _field(condition)
+    for name, build in _BY_KEY.items():
+        if name in condition:
+            return build(condition[name]["key"])
+    known = ", ".join(("key", *_CONDITIONS, *_BY_KEY, *CLAUSES))
+    raise FilterError(f"a filter condition has one of {known}; got {sorted(map(str, condition))}")
+
+
+def _nested(value: Mapping[str, JSON]) -> Any:
+    return qe.NestedCondition(value["key"], filter_(value["filter"]))
+
+
+_CONDITIONS: dict[str, Callable[[Any], Any]] = {
+    "has_id": lambda value: qe.HasIdCondition(set(value)),
+    "has_vector": lambda value: qe.HasVectorCondition(value),
+    "nested": _nested,
+}
+_BY_KEY: dict[str, Callable[[Any], Any]] = {"is_empty": qe.IsEmptyCondition, "is_null": qe.IsNullCondition}
+
+
+def _field(condition: Mapping[str, JSON]) -> qe.FieldCondition:
+    parts = {name: build(condition[name]) for name, build in _FIELD_PARTS.items() if condition.get(name) is not None}
+    unknown = sorted(set(condition) - set(_FIELD_PARTS) - {"key", "is_empty", "is_null"})
+    flags = {name: condition[name] for name in ("is_empty", "is_null") if condition.get(name) is not None}
+    if unknown or not (parts or flags):
+        known = ", ".join((*_FIELD_PARTS, "is_empty", "is_null"))
+        raise FilterError(f"a condition on {condition['key']!r} needs one of {known}; got {unknown or 'none'}")
+    return qe.FieldCondition(condition["key"], **parts, **flags)
+
+
+def _match(value: Mapping[str, JSON]) -> Any:
+    for name, build in _MATCHES.items():
+        if value.get(name) is not None:
+            return build(value[name])
+    raise FilterError(f"a match has one of {', '.join(_MATCHES)}; got {sorted(map(str, value))}")
+
+
+_MATCHES: dict[str, Callable[[Any], Any]] = {
+    "value": lambda value: qe.MatchValue(value),
+    "text": lambda value: qe.MatchText(value),
+    "text_any": lambda value: qe.MatchTextAny(value),
+    "phrase": lambda value: qe.MatchPhrase(value),
+    "prefix": lambda value: qe.MatchPrefix(value),
+    "substring": lambda value: qe.MatchSubstring(value),
+    "any": lambda value: qe.MatchAny(list(value)),
+    "except": lambda value: qe.MatchExcept(list(value)),
+}
+
+
+def _range(value: Mapping[str, JSON]) -> Any:
+    bounds = {name: bound for name, bound in value.items() if bound is not None}
+    unknown = sorted(set(bounds) - {"gt", "gte", "lt", "lte"})
+    if unknown or not bounds:
+        raise FilterError(f"a range has one or more of gt, gte, lt, lte; got {unknown or 'none'}")
+    dates = any(isinstance(bound, str) for bound in bounds.values())
+    return qe.RangeDateTime(**bounds) if dates else qe.RangeFloat(**bounds)
+
+
+def _place(value: Mapping[str, JSON]) -> qe.GeoPoint:
+    return qe.GeoPoint(lon=value["lon"], lat=value["lat"])
+
+
+def _line(value: Mapping[str, JSON]) -> list[qe.GeoPoint]:
+    return [_place(point) for point in value["points"]]
+
+
+def _polygon(value: Mapping[str, JSON]) -> qe.GeoPolygon:
+    interiors = value.get("interiors")
+    return qe.GeoPolygon(_line(value["exterior"]), None if interiors is None else [_line(ring) for ring in interiors])
+
+
+_FIELD_PARTS: dict[str, Callable[[Any], Any]] = {
+    "match": _match,
+    "range": _range,
+    "geo_bounding_box": lambda value: qe.GeoBoundingBox(_place(value["top_left"]), _place(value["bottom_right"])),
+    "geo_radius": lambda value: qe.GeoRadius(_place(value["center"]), value["radius"]),
+    "geo_polygon": _polygon,
+    "values_count": lambda value: qe.ValuesCount(**{name: bound for name, bound in value.items() if bound is not None}),
+}

@@ -1,0 +1,172 @@
+"""The files an Edge collection keeps beside its shard: manifest, artifacts, lock."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+import portalocker
+
+from octant.errors import ArtifactError, InputError, LockedError
+from octant.layout import CollectionLayout
+from octant.store.base import Manifest
+
+MANIFEST = "octant.json"
+SHARD = "shard"
+LOCK = "lock"
+
+
+class Sidecar:
+    """One collection's directory.
+
+    ::
+
+        <root>/<name>/
+            octant.json                  manifest and layout, replaced in one step
+            <sha256>.safetensors         artifacts, never changed once written
+            lock                         held while the collection is open
+            shard/                       Qdrant Edge
+
+    Parameters
+    ----------
+    root : Path
+    name : str
+        Any non-empty name; characters that a file name cannot hold are percent-encoded.
+
+    Raises
+    ------
+    InputError
+        If ``name`` is empty.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        if not name:
+            raise InputError("a collection needs a name of at least one character")
+        # A name is data, not a path: separators and leading dots must not lead out of the root.
+        encoded = quote(name, safe=" ")
+        self.directory = root / (encoded if not encoded.startswith(".") else "%2E" + encoded[1:])
+        self._lock: portalocker.Lock | None = None
+
+    @property
+    def shard(self) -> Path:
+        """The engine's directory."""
+        return self.directory / SHARD
+
+    def exists(self) -> bool:
+        """Whether the collection was completely created: the manifest is written last."""
+        return (self.directory / MANIFEST).is_file()
+
+    def acquire(self) -> None:
+        """Take the lock; nothing if it is already ours.
+
+        Raises
+        ------
+        LockedError
+            If another process, or another object of this one, has the collection open.
+        """
+        if self._lock is not None:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        lock = portalocker.Lock(
+            self.directory / LOCK, mode="a+", flags=portalocker.LOCK_EX | portalocker.LOCK_NB, timeout=0
+        )
+        try:
+            handle = lock.acquire()
+        except (portalocker.LockException, portalocker.AlreadyLocked) as error:
+            raise LockedError(
+                f"the Edge collection at {self.directory} is open elsewhere ({self._holder()}): close it there, or use "
+                "a Qdrant server, which many processes can share"
+            ) from error
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()}")
+        handle.flush()
+        self._lock = lock
+
+    def _holder(self) -> str:
+        try:
+            return (self.directory / LOCK).read_text() or "holder unknown"
+        except OSError:
+            return "holder unknown"
+
+    def release(self) -> None:
+        """Give the lock back; nothing if it is not ours."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def read(self) -> tuple[Manifest, CollectionLayout]:
+        """The manifest, and the layout the shard was made with.
+
+        Raises
+        ------
+        ArtifactError
+            If the file does not hold both.
+        """
+        path = self.directory / MANIFEST
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            return document["octant"], CollectionLayout.from_json(document["layout"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ArtifactError(
+                f"{path} should hold the collection's manifest and layout as JSON and cannot be read "
+                f"({type(error).__name__}: {error}): restore the file from a copy of the directory"
+            ) from error
+
+    def write(self, manifest: Manifest, layout: CollectionLayout) -> None:
+        """Replace manifest and layout in one step."""
+        document = {"octant": manifest, "layout": layout.to_json()}
+        self._replace(MANIFEST, json.dumps(document, indent=2, sort_keys=True).encode())
+
+    def write_artifact(self, digest: str, data: bytes) -> None:
+        """Keep ``data`` under its digest."""
+        self._replace(f"{digest}.safetensors", data)
+
+    def read_artifact(self, digest: str) -> bytes:
+        """The artifact behind ``digest``.
+
+        Raises
+        ------
+        ArtifactError
+            If it is missing, or its SHA-256 is another.
+        """
+        path = self.directory / f"{digest}.safetensors"
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(
+                f"the collection's fitted state {path} cannot be read ({error}): restore the file, since its vectors "
+                "mean nothing without it"
+            ) from error
+        found = hashlib.sha256(data).hexdigest()
+        if found != digest:
+            raise ArtifactError(
+                f"{path} should have the SHA-256 {digest}, got {found}: the file is corrupt or truncated, restore it"
+            )
+        return data
+
+    def artifact_bytes(self) -> int:
+        """Bytes of all artifacts."""
+        return sum(path.stat().st_size for path in self.directory.glob("*.safetensors"))
+
+    def _replace(self, name: str, data: bytes) -> None:
+        temporary = self.directory / f".{name}.{os.getpid()}.tmp"
+        with temporary.open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(self.directory / name)
+        _sync_directory(self.directory)
+
+
+def _sync_directory(directory: Path) -> None:
+    # A rename is durable once its directory is; Windows has no such handle and needs none.
+    if os.name == "nt":
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
