@@ -1,0 +1,235 @@
+"""Octant's nouns in qdrant-client's words. Pure: nothing here talks to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from qdrant_client import models
+
+from octant.errors import FilterError, InputError
+from octant.layout import CollectionLayout, HnswSettings, PointBatch, QuerySettings, VectorLayout, VectorQuery
+from octant.records import JSON, Filter, FloatArray, NativeQuantization, Placement, SparseVector
+
+COLLECTION_OPTIONS = (
+    "shard_number", "replication_factor", "write_consistency_factor", "on_disk_payload", "payload", "id_tracker",
+    "optimizers_config", "wal_config", "strict_mode_config", "timeout",
+)  # fmt: skip
+"""Arguments of ``create_collection`` that are the caller's to choose; the others follow from the layout."""
+
+_BINARY_BITS = {
+    1.0: models.BinaryQuantizationEncoding.ONE_BIT,
+    1.5: models.BinaryQuantizationEncoding.ONE_AND_HALF_BITS,
+    2.0: models.BinaryQuantizationEncoding.TWO_BITS,
+}
+_QUERY_BITS = {
+    None: models.BinaryQuantizationQueryEncoding.BINARY,
+    4: models.BinaryQuantizationQueryEncoding.SCALAR4BITS,
+    8: models.BinaryQuantizationQueryEncoding.SCALAR8BITS,
+}
+_TURBO_BITS = {
+    1.0: models.TurboQuantBitSize.BITS1,
+    1.5: models.TurboQuantBitSize.BITS1_5,
+    2.0: models.TurboQuantBitSize.BITS2,
+    4.0: models.TurboQuantBitSize.BITS4,
+    8.0: models.TurboQuantBitSize.BITS8,
+}
+
+# -- configuration -------------------------------------------------------------------------------
+
+
+def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the caller's collection options.
+
+    Raises
+    ------
+    InputError
+        For one that is not among ``COLLECTION_OPTIONS``.
+    """
+    unknown = sorted(set(options) - set(COLLECTION_OPTIONS))
+    if unknown:
+        raise InputError(
+            f"a server's collection takes the options {', '.join(COLLECTION_OPTIONS)}; got {', '.join(unknown)}"
+        )
+    return dict(options)
+
+
+def creation(layout: CollectionLayout, metadata: Mapping[str, JSON], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of ``create_collection`` beside the name."""
+    arguments: dict[str, Any] = {
+        "vectors_config": _vectors(layout.vectors),
+        "metadata": dict(metadata),
+        **options,
+        "optimizers_config": _optimizers(layout, options.get("optimizers_config")),
+    }
+    if layout.sparse is not None:
+        arguments["sparse_vectors_config"] = {layout.sparse: models.SparseVectorParams(modifier=models.Modifier.IDF)}
+    if not {"payload", "on_disk_payload"} & set(options):
+        arguments["payload"] = models.PayloadStorageParams(memory=_memory(layout.payload_placement))
+    return arguments
+
+
+def _vectors(vectors: Sequence[VectorLayout]) -> models.VectorParams | dict[str, models.VectorParams]:
+    # One unnamed vector is what langchain-qdrant and most code on the web make: keep its shape.
+    if len(vectors) == 1 and vectors[0].name == "":
+        return _vector(vectors[0])
+    return {vector.name: _vector(vector) for vector in vectors}
+
+
+def _vector(vector: VectorLayout) -> models.VectorParams:
+    return models.VectorParams(
+        size=vector.size,
+        distance=models.Distance(vector.metric.value),
+        datatype=models.Datatype(vector.datatype),
+        memory=_memory(vector.placement),
+        quantization_config=_quantization(vector.quantization, vector.quantization_placement),
+        hnsw_config=_hnsw(vector.hnsw),
+    )
+
+
+def _hnsw(hnsw: HnswSettings) -> models.HnswConfigDiff:
+    return models.HnswConfigDiff(
+        m=hnsw.m,
+        ef_construct=hnsw.ef_construct,
+        full_scan_threshold=hnsw.full_scan_threshold,
+        memory=models.Memory.CACHED,
+    )
+
+
+def _quantization(wanted: NativeQuantization | None, placement: Placement) -> models.QuantizationConfig | None:
+    if wanted is None:
+        return None
+    memory = _memory(placement)
+    if wanted.kind == "scalar":
+        return models.ScalarQuantization(
+            scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, memory=memory)
+        )
+    if wanted.kind == "product":
+        compression = models.CompressionRatio(f"x{wanted.ratio}")
+        return models.ProductQuantization(
+            product=models.ProductQuantizationConfig(compression=compression, memory=memory)
+        )
+    if wanted.kind == "binary":
+        return models.BinaryQuantization(
+            binary=models.BinaryQuantizationConfig(
+                encoding=_BINARY_BITS[wanted.bits], query_encoding=_QUERY_BITS[wanted.query_bits], memory=memory
+            )
+        )
+    return models.TurboQuantization(
+        turbo=models.TurboQuantQuantizationConfig(bits=_TURBO_BITS[wanted.bits], memory=memory)
+    )
+
+
+def _optimizers(layout: CollectionLayout, given: object) -> models.OptimizersConfigDiff:
+    own = models.OptimizersConfigDiff() if given is None else models.OptimizersConfigDiff.model_validate(given)
+    if own.indexing_threshold is not None or not layout.vectors:
+        return own
+    return own.model_copy(update={"indexing_threshold": layout.vectors[0].hnsw.indexing_threshold})
+
+
+def _memory(placement: Placement) -> models.Memory:
+    return models.Memory(placement)
+
+
+# -- points --------------------------------------------------------------------------------------
+
+
+def batch(points: PointBatch) -> models.Batch:
+    """Points as one upsert takes them, in columns.
+
+    Raises
+    ------
+    InputError
+        If an id is none of Qdrant's.
+    """
+    # 8-bit codes too: the client's models take floats only.
+    columns: dict[str, Any] = {name: np.asarray(x, np.float32).tolist() for name, x in points.vectors.items()}
+    columns |= {name: [_sparse(vector) for vector in column] for name, column in points.sparse.items()}
+    vectors = columns[""] if set(columns) == {""} else columns
+    try:
+        return models.Batch(
+            ids=list(points.ids), vectors=vectors, payloads=[dict(payload) for payload in points.payloads]
+        )
+    except ValidationError as error:
+        raise InputError(f"these points are none that Qdrant takes: {_first(error)}") from error
+
+
+def _sparse(vector: SparseVector) -> models.SparseVector:
+    return models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
+
+
+def selection(names: Sequence[str]) -> bool | list[str]:
+    """Which vectors an answer carries; the unnamed one cannot be asked for by name."""
+    if not names:
+        return False
+    return True if "" in names else list(names)
+
+
+# -- questions -----------------------------------------------------------------------------------
+
+
+def request(query: VectorQuery, *, local: bool) -> models.QueryRequest:
+    """One query of a batch. Local mode has no search settings and warns of every one it is sent."""
+    return models.QueryRequest(
+        query=_target(query.vector),
+        using=query.using or None,
+        prefetch=None if query.prefetch is None else _prefetch(query.prefetch, local=local),
+        filter=None if query.filter is None else filter_(query.filter),
+        params=None if local else _settings(query.settings),
+        score_threshold=query.score_threshold,
+        limit=query.limit,
+        offset=query.offset or None,
+        with_payload=query.with_payload,
+        with_vector=selection(query.with_vectors),
+    )
+
+
+def _prefetch(query: VectorQuery, *, local: bool) -> models.Prefetch:
+    return models.Prefetch(
+        query=_target(query.vector),
+        using=query.using or None,
+        prefetch=None if query.prefetch is None else _prefetch(query.prefetch, local=local),
+        filter=None if query.filter is None else filter_(query.filter),
+        params=None if local else _settings(query.settings),
+        score_threshold=query.score_threshold,
+        limit=query.limit,
+    )
+
+
+def _target(vector: FloatArray | SparseVector) -> list[float] | models.SparseVector:
+    if isinstance(vector, SparseVector):
+        return _sparse(vector)
+    numbers: list[float] = vector.tolist()
+    return numbers
+
+
+def _settings(settings: QuerySettings) -> models.SearchParams | None:
+    quantization = None
+    if settings.rescore is not None or settings.oversampling is not None:
+        quantization = models.QuantizationSearchParams(rescore=settings.rescore, oversampling=settings.oversampling)
+    if quantization is None and settings.hnsw_ef is None and not settings.exact:
+        return None
+    return models.SearchParams(hnsw_ef=settings.hnsw_ef, exact=settings.exact, quantization=quantization)
+
+
+def filter_(query_filter: Filter) -> models.Filter:
+    """The client's filter from the REST form.
+
+    Raises
+    ------
+    FilterError
+        If it is not one of Qdrant's.
+    """
+    try:
+        return models.Filter.model_validate(query_filter)
+    except ValidationError as error:
+        raise FilterError(f"not a filter that Qdrant knows: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    # Unions report every alternative that did not fit; the deepest one is nearest to what was meant.
+    nearest = max(error.errors(include_url=False, include_context=False), key=lambda entry: len(entry["loc"]))
+    place = ".".join(str(part) for part in nearest["loc"])
+    return f"{nearest['msg']} at {place} (got {str(nearest['input'])[:80]})"
