@@ -66,6 +66,146 @@ class CollectionInfo:
     foreign: bool
 
 
+def _create(
+    cls: type[Collection],
+    name: str,
+    *,
+    location: Location = ":memory:",
+    embedding: object | None = None,
+    represent: str = "turbo8",
+    distance: str | Distance = Distance.COSINE,
+    dimension: int | None = None,
+    sparse: object | None = None,
+    sparse_name: str = SPARSE_NAME,
+    vector_name: str = "",
+    text_key: str = TEXT_KEY,
+    hnsw: HnswSettings | None = None,
+    seed: int = 0,
+    exist_ok: bool = False,
+    overwrite: bool = False,
+    client_options: Mapping[str, Any] | None = None,
+    collection_options: Mapping[str, Any] | None = None,
+) -> Flow[Collection]:
+    """Make a collection.
+
+    While neither ``dimension`` nor the embedding tells how wide vectors are, nothing is made yet: the
+    first ``add`` or ``fit`` does it, and until then searches find nothing.
+
+    Parameters
+    ----------
+    name : str
+    location : str, Path or Qdrant client
+        A directory (Qdrant Edge, embedded), ``":memory:"`` (Edge in a temporary directory), an http(s) URL
+        (server, cluster, cloud), a ``QdrantClient``, an ``AsyncQdrantClient``, or a pair of both.
+    embedding : optional
+        A LangChain ``Embeddings``, the name or path of a sentence-transformers model, or a callable from a
+        list of texts to (n, dim) vectors. Not needed where only vectors are added and searched.
+    represent : str
+        Spec of how vectors are stored, e.g. ``"turbo8"``, ``"pca(192)|float8"``,
+        ``"coarse=turbo4|turbo(1); fine=float8"``.
+    distance : {"cosine", "dot", "euclid", "manhattan"}
+    dimension : int, optional
+        Of the embeddings.
+    sparse : optional
+        ``"bm25"``, or an object with LangChain's sparse interface; enables sparse and hybrid search.
+    sparse_name, vector_name : str
+        Names of the vectors inside Qdrant.
+    text_key : str
+        Payload key of the text.
+    hnsw : HnswSettings, optional
+    seed : int
+        Of everything random in a fit.
+    exist_ok : bool
+        Open the collection if it exists.
+    overwrite : bool
+        Delete the collection first if it exists.
+    client_options, collection_options : mapping, optional
+        See :func:`octant.location.store_at`.
+
+    Raises
+    ------
+    SpecError, InputError
+        If the spec or an argument is impossible.
+    CollectionExistsError, LockedError, MismatchError, UnavailableError, UnsupportedError
+    """
+    if exist_ok and overwrite:
+        raise InputError("exist_ok opens what is there, overwrite deletes it: choose one")
+    model = embedder(embedding)
+    encoder = None if sparse is None else sparse_encoder(sparse)
+    manifest = Manifest(
+        represent=Representation.parse(represent).spec,
+        distance=Distance.parse(distance),
+        dimension=dimension,
+        embedding=None,
+        artifact=None,
+        vector_name=vector_name,
+        text_key=text_key,
+        sparse=None if encoder is None else encoder.identity,
+        sparse_name=None if encoder is None else sparse_name,
+        hnsw=hnsw or HnswSettings(),
+        seed=seed,
+        octant=__version__,
+    )
+    store = store_at(location, name, client_options=client_options, collection_options=collection_options)
+    core = Core(store, Representation.parse(represent), manifest, model, encoder)
+    yield from _or_close(core, core_flows.create(core, exist_ok=exist_ok, overwrite=overwrite))
+    return cls(name, core)
+
+
+def _open(
+    cls: type[Collection],
+    name: str,
+    *,
+    location: Location = ":memory:",
+    embedding: object | None = None,
+    sparse: object | None = None,
+    represent: str | None = None,
+    dimension: int | None = None,
+    artifact: str | None = None,
+    sparse_name: str = SPARSE_NAME,
+    vector_name: str = "",
+    text_key: str = TEXT_KEY,
+    client_options: Mapping[str, Any] | None = None,
+) -> Flow[Collection]:
+    """Open a collection that exists, Octant's own or somebody else's.
+
+    Octant's own collections know everything but the embedding model itself. Of another client's (written by
+    langchain-qdrant, say) ``vector_name``, ``sparse_name`` and ``text_key`` say where things are.
+
+    Parameters
+    ----------
+    name, location, client_options
+        As in :meth:`create`.
+    embedding : optional
+        The model that made the vectors; without it, search by vector.
+    sparse : optional
+        The sparse encoder; Octant's own BM25 is restored without being named.
+    represent, dimension, artifact : optional
+        What the caller expects; anything else is refused.
+    sparse_name, vector_name, text_key : str
+        Where a foreign collection keeps things; Octant's own remember it.
+
+    Raises
+    ------
+    CollectionNotFoundError, LockedError, ArtifactError, UnavailableError
+    MismatchError
+        If the model, dimension, representation or artifact is another; the message names both.
+    """
+    manifest = Manifest(
+        represent="float32", distance=Distance.COSINE, dimension=None, embedding=None, artifact=None,
+        vector_name=vector_name, text_key=text_key, sparse=None, sparse_name=sparse_name,
+        hnsw=HnswSettings(), seed=0, octant=__version__,
+    )  # fmt: skip
+    store = store_at(location, name, client_options=client_options)
+    encoder = None if sparse is None else sparse_encoder(sparse)
+    core = Core(store, Representation.parse("float32"), manifest, embedder(embedding), encoder)
+    yield from _or_close(core, core_flows.open_existing(core))
+    yield from _or_close(
+        core, step(lambda: core_flows.expect(core, represent=represent, dimension=dimension, artifact_digest=artifact))
+    )
+    return cls(name, core)
+
+
 class Collection:
     """Documents and their compressed embeddings, in one Qdrant collection.
 
@@ -95,149 +235,8 @@ class Collection:
         self.name = name
         self._core = core
 
-    # -- making and opening --------------------------------------------------------------------
-
-    def _create(
-        cls: type[Collection],  # noqa: N805  # wrapped as a class method below
-        name: str,
-        *,
-        location: Location = ":memory:",
-        embedding: object | None = None,
-        represent: str = "turbo8",
-        distance: str | Distance = Distance.COSINE,
-        dimension: int | None = None,
-        sparse: object | None = None,
-        sparse_name: str = SPARSE_NAME,
-        vector_name: str = "",
-        text_key: str = TEXT_KEY,
-        hnsw: HnswSettings | None = None,
-        seed: int = 0,
-        exist_ok: bool = False,
-        overwrite: bool = False,
-        client_options: Mapping[str, Any] | None = None,
-        collection_options: Mapping[str, Any] | None = None,
-    ) -> Flow[Collection]:
-        """Make a collection.
-
-        While neither ``dimension`` nor the embedding tells how wide vectors are, nothing is made yet: the
-        first ``add`` or ``fit`` does it, and until then searches find nothing.
-
-        Parameters
-        ----------
-        name : str
-        location : str, Path or Qdrant client
-            A directory (Qdrant Edge, embedded), ``":memory:"`` (Edge in a temporary directory), an http(s) URL
-            (server, cluster, cloud), a ``QdrantClient``, an ``AsyncQdrantClient``, or a pair of both.
-        embedding : optional
-            A LangChain ``Embeddings``, the name or path of a sentence-transformers model, or a callable from a
-            list of texts to (n, dim) vectors. Not needed where only vectors are added and searched.
-        represent : str
-            Spec of how vectors are stored, e.g. ``"turbo8"``, ``"pca(192)|float8"``,
-            ``"coarse=turbo4|turbo(1); fine=float8"``.
-        distance : {"cosine", "dot", "euclid", "manhattan"}
-        dimension : int, optional
-            Of the embeddings.
-        sparse : optional
-            ``"bm25"``, or an object with LangChain's sparse interface; enables sparse and hybrid search.
-        sparse_name, vector_name : str
-            Names of the vectors inside Qdrant.
-        text_key : str
-            Payload key of the text.
-        hnsw : HnswSettings, optional
-        seed : int
-            Of everything random in a fit.
-        exist_ok : bool
-            Open the collection if it exists.
-        overwrite : bool
-            Delete the collection first if it exists.
-        client_options, collection_options : mapping, optional
-            See :func:`octant.location.store_at`.
-
-        Raises
-        ------
-        SpecError, InputError
-            If the spec or an argument is impossible.
-        CollectionExistsError, LockedError, MismatchError, UnavailableError, UnsupportedError
-        """
-        if exist_ok and overwrite:
-            raise InputError("exist_ok opens what is there, overwrite deletes it: choose one")
-        model = embedder(embedding)
-        encoder = None if sparse is None else sparse_encoder(sparse)
-        manifest = Manifest(
-            represent=Representation.parse(represent).spec,
-            distance=Distance.parse(distance),
-            dimension=dimension,
-            embedding=None,
-            artifact=None,
-            vector_name=vector_name,
-            text_key=text_key,
-            sparse=None if encoder is None else encoder.identity,
-            sparse_name=None if encoder is None else sparse_name,
-            hnsw=hnsw or HnswSettings(),
-            seed=seed,
-            octant=__version__,
-        )
-        store = store_at(location, name, client_options=client_options, collection_options=collection_options)
-        core = Core(store, Representation.parse(represent), manifest, model, encoder)
-        yield from _or_close(core, core_flows.create(core, exist_ok=exist_ok, overwrite=overwrite))
-        return cls(name, core)
-
     create = classmethod(blocking(_create))
     acreate = classmethod(awaitable(_create))
-
-    def _open(
-        cls: type[Collection],  # noqa: N805
-        name: str,
-        *,
-        location: Location = ":memory:",
-        embedding: object | None = None,
-        sparse: object | None = None,
-        represent: str | None = None,
-        dimension: int | None = None,
-        artifact: str | None = None,
-        sparse_name: str = SPARSE_NAME,
-        vector_name: str = "",
-        text_key: str = TEXT_KEY,
-        client_options: Mapping[str, Any] | None = None,
-    ) -> Flow[Collection]:
-        """Open a collection that exists, Octant's own or somebody else's.
-
-        Octant's own collections know everything but the embedding model itself. Of another client's (written by
-        langchain-qdrant, say) ``vector_name``, ``sparse_name`` and ``text_key`` say where things are.
-
-        Parameters
-        ----------
-        name, location, client_options
-            As in :meth:`create`.
-        embedding : optional
-            The model that made the vectors; without it, search by vector.
-        sparse : optional
-            The sparse encoder; Octant's own BM25 is restored without being named.
-        represent, dimension, artifact : optional
-            What the caller expects; anything else is refused.
-        sparse_name, vector_name, text_key : str
-            Where a foreign collection keeps things; Octant's own remember it.
-
-        Raises
-        ------
-        CollectionNotFoundError, LockedError, ArtifactError, UnavailableError
-        MismatchError
-            If the model, dimension, representation or artifact is another; the message names both.
-        """
-        manifest = Manifest(
-            represent="float32", distance=Distance.COSINE, dimension=None, embedding=None, artifact=None,
-            vector_name=vector_name, text_key=text_key, sparse=None, sparse_name=sparse_name,
-            hnsw=HnswSettings(), seed=0, octant=__version__,
-        )  # fmt: skip
-        store = store_at(location, name, client_options=client_options)
-        encoder = None if sparse is None else sparse_encoder(sparse)
-        core = Core(store, Representation.parse("float32"), manifest, embedder(embedding), encoder)
-        yield from _or_close(core, core_flows.open_existing(core))
-        yield from _or_close(
-            core, step(lambda: core_flows.expect(core, represent=represent, dimension=dimension, artifact_digest=artifact))
-        )
-        return cls(name, core)
-
     open = classmethod(blocking(_open))
     aopen = classmethod(awaitable(_open))
 
@@ -285,7 +284,7 @@ class Collection:
         """Points, segments and everything that is written down."""
         core = self._core
         points = 0 if core.draft else (yield from core.store.count())
-        segments = 0 if core.draft else (yield from core.store.segments())
+        segments = yield from self._segments()
         return CollectionInfo(
             self.name, core.store.engine, core.manifest, points, segments, core.representation.fitted, core.foreign
         )
@@ -343,9 +342,7 @@ class Collection:
         core = self._core
         batch = yield from step(lambda: ingest.documents(core, texts, vectors, payloads, ids))
         with tqdm(total=len(batch), unit="doc", disable=not progress, desc=self.name) as bar:
-            return (
-                yield from ingest.add(core, batch, batch_size=batch_size, optimize=optimize, progress=bar.update)
-            )
+            return (yield from ingest.add(core, batch, batch_size=batch_size, optimize=optimize, progress=bar.update))
 
     add = blocking(_add)
     aadd = awaitable(_add)
@@ -552,6 +549,13 @@ class Collection:
 
     count = blocking(_count)
     acount = awaitable(_count)
+
+    def _segments(self) -> Flow[int]:
+        """Number of segments: what a search visits one by one."""
+        return 0 if self._core.draft else (yield from self._core.store.segments())
+
+    segments = blocking(_segments)
+    asegments = awaitable(_segments)
 
     def _footprint(self) -> Flow[Footprint]:
         """Bytes by component: searched codes, originals, graph, payload, ids, log; in RAM or cold."""

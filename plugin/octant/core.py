@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from octant import artifact
+from octant import artifact as artifacts
 from octant.embedders import Embedder
 from octant.errors import CollectionExistsError, DimensionError, InputError, MismatchError
 from octant.flow import Flow, step
@@ -76,13 +76,16 @@ class Core:
             While the collection is a draft.
         """
         if self.manifest.dimension is None:
-            raise DimensionError("the collection has no dimension yet: add its first vectors, or create with dimension=")
+            raise DimensionError(
+                "the collection has no dimension yet: add its first vectors, or create with dimension="
+            )
         return self.manifest.dimension
 
     @property
     def stages(self) -> Stages:
         """The representation's vectors, named."""
-        return Stages.of(*self.representation.needs(self.dimension, self.distance), self.manifest.vector_name)
+        coarse, fine = self.representation.needs(self.dimension, self.distance)
+        return Stages.of(coarse, fine, self.manifest.vector_name)
 
     def prepare(self, x: object, what: str = "vectors") -> FloatArray:
         """``x`` as the representation takes it: finite float32 (n, dimension), unit rows under cosine."""
@@ -136,7 +139,8 @@ def materialize(core: Core, dimension: int) -> Flow[None]:
     """
     core.representation.check(dimension, core.distance)
     manifest = replace(core.manifest, dimension=dimension)
-    stages = Stages.of(*core.representation.needs(dimension, core.distance), manifest.vector_name)
+    coarse, fine = core.representation.needs(dimension, core.distance)
+    stages = Stages.of(coarse, fine, manifest.vector_name)
     layout = lay_out(stages, hnsw=manifest.hnsw, sparse=manifest.sparse_name)
     yield from core.store.create(layout, manifest.to_json())
     core.manifest = manifest
@@ -170,11 +174,12 @@ def _representation(store: Store, manifest: Manifest) -> Flow[Representation]:
     if manifest.artifact is None:
         return Representation.parse(manifest.represent)
     data = yield from store.read_artifact(manifest.artifact)
-    representation, dimension = artifact.load(data)
+    representation, dimension = artifacts.load(data)
     if representation.spec != manifest.represent or dimension != manifest.dimension:
         raise MismatchError(
             f"the collection was made with {manifest.represent!r} for {manifest.dimension} dimensions, its artifact "
-            f"{manifest.artifact[:12]} is {representation.spec!r} for {dimension}: restore the collection's own artifact"
+            f"{manifest.artifact[:12]} is {representation.spec!r} for {dimension}: "
+            "restore the collection's own artifact"
         )
     return representation
 
@@ -227,14 +232,17 @@ def _same_dimension(manifest: Manifest, identity: EmbeddingIdentity) -> None:
     if None not in (manifest.dimension, identity.dimension) and manifest.dimension != identity.dimension:
         recorded = manifest.embedding
         maker = describe(recorded) if recorded is not None else f"{manifest.dimension} dimensions"
-        raise MismatchError(f"the collection is for {maker}; got {describe(identity)}: open it with the model that made it")
+        raise MismatchError(
+            f"the collection is for {maker}; got {describe(identity)}: open it with the model that made it"
+        )
 
 
 def _check_sparse(core: Core) -> None:
     recorded, given = core.manifest.sparse, core.sparse
     if recorded is not None and given is not None and recorded != given.identity:
         raise MismatchError(
-            f"the collection's sparse vectors were made by {recorded}; opened with {given.identity}: use the same encoder"
+            f"the collection's sparse vectors were made by {recorded}; opened with {given.identity}: "
+            "use the same encoder"
         )
 
 
@@ -265,7 +273,9 @@ def expect(
     if represent is not None:
         wanted = Representation.parse(represent).spec
         if wanted != core.representation.spec and not core.foreign:
-            raise MismatchError(f"the collection stores {core.representation.spec!r}, expected {wanted!r}: open it without represent=")
+            raise MismatchError(
+                f"the collection stores {core.representation.spec!r}, expected {wanted!r}: open it without represent="
+            )
     if dimension is not None and dimension != core.manifest.dimension:
         raise MismatchError(f"the collection has {core.manifest.dimension} dimensions, expected {dimension}")
     if artifact_digest is not None and artifact_digest != core.manifest.artifact:
@@ -295,8 +305,8 @@ def fit(core: Core, sample: FloatArray, queries: FloatArray | None = None) -> Fl
     """
     if core.representation.fitted and core.manifest.artifact is not None and (yield from core.store.count()):
         raise InputError(
-            f"the collection holds points encoded with artifact {core.manifest.artifact[:12]}; a new fit would make them "
-            "unreadable: create another collection for it"
+            f"the collection holds points encoded with artifact {core.manifest.artifact[:12]}; a new fit would "
+            "make them unreadable: create another collection for it"
         )
     fresh = Representation.parse(core.representation.spec)
     started = time.perf_counter()
@@ -304,8 +314,8 @@ def fit(core: Core, sample: FloatArray, queries: FloatArray | None = None) -> Fl
     seconds = time.perf_counter() - started
     digest = None
     if fresh.learns:
-        data = artifact.dump(fresh, core.dimension)
-        digest = artifact.digest(data)
+        data = artifacts.dump(fresh, core.dimension)
+        digest = artifacts.digest(data)
         yield from core.store.write_artifact(digest, data)
     # The artifact is there before the manifest names it, and both before the first code is written.
     manifest = replace(core.manifest, artifact=digest)
@@ -321,4 +331,3 @@ def squared_error(representation: Representation, x: FloatArray) -> float:
     spread = float(np.square(x - x.mean(0)).sum(1).mean())
     error = float(np.square(x - decoded).sum(1).mean())
     return error / spread if spread else error
-

@@ -65,7 +65,7 @@ def run(flow: Flow[T]) -> T:
         while True:
             try:
                 answer = _perform(request)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001, PERF203  # the flow decides what to do with it
                 request = flow.throw(error)
             else:
                 request = flow.send(answer)
@@ -80,7 +80,7 @@ async def arun(flow: Flow[T]) -> T:
         while True:
             try:
                 answer = await _aperform(request)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001, PERF203  # the flow decides what to do with it
                 request = flow.throw(error)
             else:
                 request = flow.send(answer)

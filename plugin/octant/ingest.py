@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
 from octant.core import Core, describe, fit, materialize, note_embedding
 from octant.errors import InputError, OctantError, PartialUploadError, TooFewVectorsError
 from octant.flow import Flow, step
@@ -104,7 +103,9 @@ def _payloads(
         own = dict(payload or {})
         reserved = [name for name in (ID_KEY, *((key,) if texts is not None else ())) if name in own]
         if reserved:
-            raise InputError(f"payload keys {reserved} are Octant's own (row {row}): rename them, or create with text_key=")
+            raise InputError(
+                f"payload keys {reserved} are Octant's own (row {row}): rename them, or create with text_key="
+            )
         if texts is not None:
             own[key] = texts[row]
         complete.append(own | core.ids.payload_entry(ids[row]))
@@ -223,8 +224,8 @@ def _partial(core: Core, batch: Documents, start: int, error: OctantError) -> Pa
         rest = [point for point in rest if uuid_or_int(core.ids.to_qdrant(point)) in failed | later]
     stored = len(batch) - len(rest)
     return PartialUploadError(
-        f"{stored} of {len(batch)} points were stored, then: {error}. Add the points whose ids are in missing_ids again "
-        "to resume; adding all of them again is safe too",
+        f"{stored} of {len(batch)} points were stored, then: {error}. Add the points whose ids are in missing_ids "
+        "again to resume; adding all of them again is safe too",
         stored=stored,
         total=len(batch),
         missing_ids=rest,

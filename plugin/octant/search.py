@@ -98,7 +98,9 @@ def _dense_vectors(core: Core, queries: Sequence[object]) -> Flow[FloatArray]:
         if core.embedder is None:
             recorded = core.manifest.embedding
             wanted = f" ({describe(recorded)})" if recorded else ""
-            raise InputError(f"a text query needs an embedding{wanted}: open the collection with embedding=, or pass a vector")
+            raise InputError(
+                f"a text query needs an embedding{wanted}: open the collection with embedding=, or pass a vector"
+            )
         embedded = yield from core.embedder.embed_queries(texts)
     if embedded is not None and len(texts) == len(queries):
         return core.prepare(embedded, what="query embeddings")
@@ -120,7 +122,9 @@ def _returned(core: Core, request: Request) -> tuple[str, ...]:
     return ((stages.fine or stages.coarse).name,) if request.with_vectors else ()
 
 
-def _dense_plans(core: Core, vectors: FloatArray, request: Request, filter_: Mapping[str, object] | None) -> list[DensePlan]:
+def _dense_plans(
+    core: Core, vectors: FloatArray, request: Request, filter_: Mapping[str, object] | None
+) -> list[DensePlan]:
     stages = core.stages
     coarse, fine = core.representation.encode_query(vectors, core.distance)
     plans = [
@@ -143,8 +147,8 @@ def _sparse_queries(
     name = core.manifest.sparse_name
     if name is None or core.sparse is None:
         raise InputError(
-            f"mode {request.mode!r} needs sparse vectors: create the collection with sparse='bm25', and open it with the "
-            "same encoder"
+            f"mode {request.mode!r} needs sparse vectors: create the collection with sparse='bm25', and open it "
+            "with the same encoder"
         )
     return [
         VectorQuery(

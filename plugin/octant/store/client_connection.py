@@ -32,7 +32,8 @@ class RetrySettings:
     attempts : int
         Times a request is sent at most; 1 never retries.
     first_wait_s : float
-        Seconds before the second attempt; doubles from then on, with a random part of up to as much again.
+        Seconds before the second attempt, doubled before each further one; up to as much again is added at
+        random, so that clients that failed together do not come back together.
     longest_wait_s : float
         Cap on a wait, also where the server names one itself (``Retry-After``).
     """
@@ -47,11 +48,12 @@ class RetrySettings:
 
     def controller(self, kind: type[tenacity.BaseRetrying], *, again: bool) -> Any:
         """A tenacity controller of ``kind``; it sends once where ``again`` is False."""
-        grow = tenacity.wait_exponential_jitter(self.first_wait_s, self.longest_wait_s, jitter=self.first_wait_s)
+        grow = tenacity.wait_exponential(self.first_wait_s, self.longest_wait_s)
+        jitter = tenacity.wait_random(0, self.first_wait_s)
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            return min(max(grow(state), retry_after(error)), self.longest_wait_s)
+            return min(max(grow(state) + jitter(state), retry_after(error)), self.longest_wait_s)
 
         return kind(
             stop=tenacity.stop_after_attempt(self.attempts if again else 1),
@@ -227,6 +229,8 @@ class Connection:
     def _ask(self, call: Call, collection: str, again: bool) -> Any:
         client = self._clients.sync()
         try:
+            if self.local:  # nothing there can pass by itself
+                return call(client)
             return self._retry.controller(tenacity.Retrying, again=again)(call, client)
         except Exception as error:
             told = translate(error, collection, self.location)
@@ -245,6 +249,8 @@ class Connection:
             return call(client) if self.local else await asyncio.to_thread(call, client)
 
         try:
+            if self.local:
+                return await once()
             return await self._retry.controller(tenacity.AsyncRetrying, again=again)(once)
         except Exception as error:
             told = translate(error, collection, self.location)

@@ -59,10 +59,10 @@ class EdgeStore(Store):
 
     # -- existence and self-description --------------------------------------------------------
 
-    def exists(self) -> Flow[bool]:  # noqa: D102
+    def exists(self) -> Flow[bool]:
         return step(self._files.exists)
 
-    def create(self, layout: CollectionLayout, manifest: Manifest) -> Flow[None]:  # noqa: D102
+    def create(self, layout: CollectionLayout, manifest: Manifest) -> Flow[None]:
         return step(lambda: self._create(layout, manifest))
 
     def _create(self, layout: CollectionLayout, manifest: Manifest) -> None:
@@ -74,14 +74,16 @@ class EdgeStore(Store):
         try:
             # A creation that was killed half-way left no manifest: what it did leave is nobody's.
             shutil.rmtree(self._files.shard, ignore_errors=True)
-            self._shard = _engine(lambda: qe.EdgeShard.create(str(self._files.shard), translate.config(layout, wal=self._wal)))
+            self._shard = _engine(
+                lambda: qe.EdgeShard.create(str(self._files.shard), translate.config(layout, wal=self._wal))
+            )
             self._layout = layout
             self._files.write(manifest, layout)
         except BaseException:
             self._release()
             raise
 
-    def open(self) -> Flow[Manifest | None]:  # noqa: D102
+    def open(self) -> Flow[Manifest | None]:
         return step(self._open)
 
     def _open(self) -> Manifest:
@@ -98,7 +100,7 @@ class EdgeStore(Store):
             raise
         return manifest
 
-    def describe(self) -> Flow[CollectionLayout]:  # noqa: D102
+    def describe(self) -> Flow[CollectionLayout]:
         return step(self._described)
 
     def _described(self) -> CollectionLayout:
@@ -107,16 +109,16 @@ class EdgeStore(Store):
             raise StoreError(f"the collection {self._name!r} is not open")
         return self._layout
 
-    def write_manifest(self, manifest: Manifest) -> Flow[None]:  # noqa: D102
+    def write_manifest(self, manifest: Manifest) -> Flow[None]:
         return step(lambda: self._files.write(manifest, self._described()))
 
-    def write_artifact(self, digest: str, data: bytes) -> Flow[None]:  # noqa: D102
+    def write_artifact(self, digest: str, data: bytes) -> Flow[None]:
         return step(lambda: self._files.write_artifact(digest, data))
 
-    def read_artifact(self, digest: str) -> Flow[bytes]:  # noqa: D102
+    def read_artifact(self, digest: str) -> Flow[bytes]:
         return step(lambda: self._files.read_artifact(digest))
 
-    def drop(self) -> Flow[None]:  # noqa: D102
+    def drop(self) -> Flow[None]:
         return step(self._drop)
 
     def _drop(self) -> None:
@@ -126,7 +128,7 @@ class EdgeStore(Store):
         self._release()
         shutil.rmtree(self._files.directory)
 
-    def close(self) -> Flow[None]:  # noqa: D102
+    def close(self) -> Flow[None]:
         return step(self._close)
 
     def _close(self) -> None:
@@ -143,7 +145,7 @@ class EdgeStore(Store):
 
     # -- points --------------------------------------------------------------------------------
 
-    def upsert(self, points: PointBatch, *, batch_size: int, progress: Progress | None = None) -> Flow[None]:  # noqa: D102
+    def upsert(self, points: PointBatch, *, batch_size: int, progress: Progress | None = None) -> Flow[None]:
         return step(lambda: self._upsert(points, batch_size, progress))
 
     def _upsert(self, points: PointBatch, batch_size: int, progress: Progress | None) -> None:
@@ -168,7 +170,7 @@ class EdgeStore(Store):
                 missing_ids=list(points.ids)[durable:],
             ) from error
 
-    def query(self, queries: Sequence[VectorQuery]) -> Flow[list[list[StoredPoint]]]:  # noqa: D102
+    def query(self, queries: Sequence[VectorQuery]) -> Flow[list[list[StoredPoint]]]:
         return step(lambda: self._query(queries))
 
     def _query(self, queries: Sequence[VectorQuery]) -> list[list[StoredPoint]]:
@@ -180,7 +182,7 @@ class EdgeStore(Store):
             answers = _engine(lambda: shard.query_batch(qe.QueryBatchRequest(requests)))
         return [[translate.stored(point) for point in answer] for answer in answers]
 
-    def retrieve(  # noqa: D102
+    def retrieve(
         self, ids: Sequence[int | str], *, with_payload: bool = True, with_vectors: Sequence[str] = ()
     ) -> Flow[list[StoredPoint]]:
         def read() -> list[StoredPoint]:
@@ -189,7 +191,7 @@ class EdgeStore(Store):
 
         return step(lambda: _engine(read))
 
-    def scroll(  # noqa: D102
+    def scroll(
         self, *, filter: Filter | None = None, limit: int = 256, offset: int | str | None = None,  # noqa: A002
         with_payload: bool = True, with_vectors: Sequence[str] = (),
     ) -> Flow[tuple[list[StoredPoint], int | str | None]]:  # fmt: skip
@@ -208,17 +210,17 @@ class EdgeStore(Store):
 
         return step(lambda: _engine(read))
 
-    def delete(self, ids: Sequence[int | str]) -> Flow[None]:  # noqa: D102
+    def delete(self, ids: Sequence[int | str]) -> Flow[None]:
         return self._update(qe.UpdateOperation.delete_points(list(ids)))
 
-    def delete_where(self, filter: Filter) -> Flow[None]:  # noqa: A002, D102
+    def delete_where(self, filter: Filter) -> Flow[None]:  # noqa: A002
         return self._update(qe.UpdateOperation.delete_points_by_filter(translate.filter_(filter)))
 
-    def count(self, filter: Filter | None = None) -> Flow[int]:  # noqa: A002, D102
+    def count(self, filter: Filter | None = None) -> Flow[int]:  # noqa: A002
         wanted = None if filter is None else translate.filter_(filter)
         return step(lambda: _engine(lambda: self._engine_shard().count(qe.CountRequest(exact=True, filter=wanted))))
 
-    def index_payload(self, key: str, kind: str) -> Flow[None]:  # noqa: D102
+    def index_payload(self, key: str, kind: str) -> Flow[None]:
         schema = getattr(qe.PayloadSchemaType, kind.capitalize(), None)
         if schema is None:
             raise UnsupportedError(
@@ -236,7 +238,7 @@ class EdgeStore(Store):
 
     # -- upkeep --------------------------------------------------------------------------------
 
-    def optimize(self) -> Flow[None]:  # noqa: D102
+    def optimize(self) -> Flow[None]:
         def build() -> None:
             shard = self._engine_shard()
             shard.optimize()
@@ -244,10 +246,10 @@ class EdgeStore(Store):
 
         return step(lambda: _engine(build))
 
-    def segments(self) -> Flow[int]:  # noqa: D102
+    def segments(self) -> Flow[int]:
         return step(lambda: _engine(lambda: self._engine_shard().info().segments_count))
 
-    def footprint(self) -> Flow[Footprint]:  # noqa: D102
+    def footprint(self) -> Flow[Footprint]:
         return step(lambda: _engine(self._footprint))
 
     def _footprint(self) -> Footprint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,6 +73,6 @@ def _stored_name(vector: VectorLayout, layout: CollectionLayout) -> str:
 
 def _allocated(path: Path) -> int:
     # Qdrant reserves files by size and fills them later: what counts is the blocks that exist.
-    status = os.stat(path)
+    status = path.stat()
     blocks = getattr(status, "st_blocks", None)
     return status.st_size if blocks is None else min(status.st_size, blocks * 512)

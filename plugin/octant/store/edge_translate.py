@@ -252,8 +252,13 @@ def _match(value: Mapping[str, JSON]) -> Any:
     raise FilterError(f"a match has one of {', '.join(_MATCHES)}; got {sorted(map(str, value))}")
 
 
+def _match_value(value: str | int | bool) -> qe.MatchValue:
+    # The binding of Edge 0.9 takes Python's True for the integer 1; numpy's it takes for what it is.
+    return qe.MatchValue(np.bool_(value) if isinstance(value, bool) else value)  # type: ignore[arg-type]
+
+
 _MATCHES: dict[str, Callable[[Any], Any]] = {
-    "value": lambda value: qe.MatchValue(value),
+    "value": _match_value,
     "text": lambda value: qe.MatchText(value),
     "text_any": lambda value: qe.MatchTextAny(value),
     "phrase": lambda value: qe.MatchPhrase(value),
