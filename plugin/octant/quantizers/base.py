@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Self
 
-from octant.errors import InputError, NotFittedError, TooFewVectorsError
+from octant.errors import DimensionError, InputError, NotFittedError, TooFewVectorsError
 from octant.records import JSON, CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
-from octant.vectors import as_matrix
+from octant.spec import Argument, Call
+from octant.vectors import as_matrix, similarity
 
 Role = Literal["reduce", "code", "copy"]
 
@@ -23,7 +25,8 @@ class Quantizer(ABC):
     A subclass sets ``name`` and ``role``, stores its constructor's arguments under the same attribute
     names, and writes ``storage``, ``_encode`` and ``_decode``; with ``_fit`` and ``state_names`` when it
     learns, and ``_encode_query`` when a query looks different from a point. The base class validates,
-    checks that a fit has happened, and rebuilds from config and state.
+    checks that a fit has happened, and rebuilds from config and state. A constructor refuses an argument
+    with an InputError whose message opens with the argument's name, so that a spec string can point at it.
 
     The contract between the two sides: for one query, ordering points by the engine's score of
     ``encode_query(q)`` against ``encode(x)`` is ordering them by ``q`` against ``decode(encode(x))``, and
@@ -40,12 +43,15 @@ class Quantizer(ABC):
         Names of the learned arrays; empty for a codec that needs no fit.
     distances : frozenset of Distance
         The distances whose order the codec keeps.
+    usage : str
+        How to write it in a spec, where the constructor's signature does not say it: ``"turbo(1|2|4)"``.
     """
 
     name: ClassVar[str]
     role: ClassVar[Role] = "code"
     state_names: ClassVar[tuple[str, ...]] = ()
     distances: ClassVar[frozenset[Distance]] = frozenset(Distance)
+    usage: ClassVar[str] = ""
 
     # -- what a plugin writes ------------------------------------------------------------------
 
@@ -86,6 +92,11 @@ class Quantizer(ABC):
         del dim
         return 0
 
+    @property
+    def input_dim(self) -> int | None:
+        """Coordinates of the vectors it was fitted on; None where any number will do."""
+        return None
+
     # -- what a caller uses --------------------------------------------------------------------
 
     def fit(self, x: ArrayLike, *, queries: ArrayLike | None = None, rng: np.random.Generator | int = 0) -> Self:
@@ -111,13 +122,7 @@ class Quantizer(ABC):
         """
         data = as_matrix(x)
         asked = None if queries is None else as_matrix(queries, dim=data.shape[1], what="queries")
-        self.output_dim(data.shape[1])
-        needed = self.vectors_needed(data.shape[1])
-        if len(data) < needed:
-            raise TooFewVectorsError(
-                f"{self!r} needs at least {needed} vectors of {data.shape[1]} coordinates to fit, got {len(data)}: "
-                f"pass a larger sample, or a representation that learns less"
-            )
+        self._check_count(data)
         state = dict(self._fit(data, asked, np.random.default_rng(rng)))
         self._accept_state(state)
         return self
@@ -133,18 +138,30 @@ class Quantizer(ABC):
             If ``x`` is not a finite matrix of the width that was fitted.
         """
         self._check_fitted()
-        return self._encode(as_matrix(x))
+        data = as_matrix(x)
+        self.check_input(data.shape[1])
+        return self._encode(data)
 
     def decode(self, codes: ArrayLike) -> FloatArray:
-        """Estimates (n, dim) float32 of the vectors behind ``codes`` (n, width)."""
+        """Estimates (n, dim) float32 of the vectors behind ``codes`` (n, width).
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``, for a codec that learns.
+        VectorValueError, DimensionError
+            If ``codes`` cannot come from ``encode``.
+        """
         self._check_fitted()
-        return self._decode(np.atleast_2d(np.asarray(codes)))
+        return self._decode(as_matrix(codes, what="codes"))
 
     def encode_query(self, q: ArrayLike, distance: Distance = Distance.COSINE) -> EncodedQueries:
         """Queries (n, dim) in the coordinates of the codes, with the map from raw score to similarity."""
         self._check_fitted()
         self.check_distance(distance)
-        return self._encode_query(as_matrix(q, what="queries"), distance)
+        data = as_matrix(q, what="queries")
+        self.check_input(data.shape[1])
+        return self._encode_query(data, distance)
 
     def check_distance(self, distance: Distance) -> None:
         """Refuse a distance whose order the codec does not keep.
@@ -156,7 +173,9 @@ class Quantizer(ABC):
         """
         if distance not in self.distances:
             kept = ", ".join(member.value.lower() for member in Distance if member in self.distances)
-            raise InputError(f"{self!r} keeps the order of {kept}, not of {distance.value.lower()}: choose one of those")
+            raise InputError(
+                f"{self!r} keeps the order of {kept}, not of {distance.value.lower()}: choose one of those"
+            )
 
     @property
     def fitted(self) -> bool:
@@ -164,10 +183,14 @@ class Quantizer(ABC):
         return all(getattr(self, name + "_", None) is not None for name in self.state_names)
 
     @property
+    def learns(self) -> bool:
+        """Whether there is anything to fit."""
+        return bool(self.state_names)
+
+    @property
     def config(self) -> dict[str, JSON]:
         """The constructor's arguments, as JSON values."""
-        parameters = type(self).__init__.__code__.co_varnames[1 : type(self).__init__.__code__.co_argcount]
-        return {name: getattr(self, name) for name in parameters}
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     @property
     def state(self) -> dict[str, NDArray[Any]]:
@@ -180,6 +203,10 @@ class Quantizer(ABC):
         """
         self._check_fitted()
         return {name: getattr(self, name + "_") for name in self.state_names}
+
+    def blank(self) -> Self:
+        """An unfitted codec of the same configuration."""
+        return type(self)(**self.config)
 
     @classmethod
     def restore(cls, config: Mapping[str, JSON], state: Mapping[str, NDArray[Any]]) -> Self:
@@ -198,15 +225,47 @@ class Quantizer(ABC):
         if set(state) != set(self.state_names):
             raise InputError(f"{self!r} holds the arrays {sorted(self.state_names)}, got {sorted(state)}")
         for name, value in state.items():
-            setattr(self, name + "_", np.ascontiguousarray(value))
+            setattr(self, name + "_", np.array(value, order="C"))
+
+    def check_input(self, dim: int) -> None:
+        """Refuse vectors of another dimension than those it was fitted on.
+
+        Raises
+        ------
+        DimensionError
+            If ``dim`` is too small for the codec, or not what it was fitted on.
+        """
+        self.output_dim(dim)
+        if self.input_dim not in (None, dim):
+            raise DimensionError(
+                f"{self!r} was fitted on vectors of {self.input_dim} coordinates, got {dim}: fit it again on these"
+            )
+
+    def _check_count(self, x: FloatArray) -> None:
+        dim = x.shape[1]
+        self.output_dim(dim)
+        needed = self.vectors_needed(dim)
+        if len(x) < needed:
+            raise TooFewVectorsError(
+                f"{self!r} needs at least {needed} vectors of {dim} coordinates to fit, got {len(x)}: "
+                f"pass a larger sample, or a representation that learns less"
+            )
 
     def _check_fitted(self) -> None:
         if not self.fitted:
             raise NotFittedError(f"{self!r} has to learn from vectors first: call fit(x)")
 
     def __repr__(self) -> str:
-        arguments = ", ".join(str(value) for value in self.config.values())
-        return f"{self.name}({arguments})" if arguments else self.name
+        """The spec that makes an unfitted one; arguments at their defaults are left out."""
+        arguments: list[Argument] = []
+        named = False
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, name)
+            if parameter.default is not parameter.empty and parameter.default == value:
+                named = True
+            else:
+                arguments.append(Argument(value, name if named else None))
+        return str(Call(self.name, tuple(arguments)))
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self) or other.config != self.config or other.fitted != self.fitted:
@@ -220,7 +279,7 @@ class Quantizer(ABC):
 
 
 class Chain(Quantizer):
-    """Codecs in a row: any number of reducers, at most one coder, at most one second copy.
+    """Codecs in a row: any number of reducers, one coder, at most one second copy.
 
     A chain is itself a codec, from the caller's vectors to what the engine stores.
 
@@ -233,7 +292,7 @@ class Chain(Quantizer):
 
     name = "chain"
 
-    def __init__(self, reducers: tuple[Quantizer, ...], coder: Quantizer, copy: Quantizer | None = None) -> None:
+    def __init__(self, reducers: Sequence[Quantizer], coder: Quantizer, copy: SecondCopy | None = None) -> None:
         self.reducers, self.coder, self.copy = tuple(reducers), coder, copy
 
     @property
@@ -241,18 +300,28 @@ class Chain(Quantizer):
         """Every codec, in order."""
         return (*self.reducers, self.coder, *((self.copy,) if self.copy else ()))
 
+    def blank(self) -> Self:
+        """The same codecs, unfitted."""
+        reducers = [reducer.blank() for reducer in self.reducers]
+        return type(self)(reducers, self.coder.blank(), self.copy.blank() if self.copy else None)
+
     def __repr__(self) -> str:
         return "|".join(map(repr, self.links))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Chain) and self.links == other.links
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     @property
     def fitted(self) -> bool:
         """Whether every link is fitted."""
         return all(link.fitted for link in self.links)
+
+    @property
+    def learns(self) -> bool:
+        """Whether any link has something to fit."""
+        return any(link.learns for link in self.links)
 
     @property
     def config(self) -> dict[str, JSON]:
@@ -264,6 +333,11 @@ class Chain(Quantizer):
         """Learned arrays of all links, named ``"<position>.<array>"``."""
         self._check_fitted()
         return {f"{i}.{key}": value for i, link in enumerate(self.links) for key, value in link.state.items()}
+
+    @property
+    def input_dim(self) -> int | None:
+        """Coordinates that the first link was fitted on; None where any number will do."""
+        return self.links[0].input_dim
 
     def output_dim(self, dim: int) -> int:
         """Coordinates after the last reducer."""
@@ -279,34 +353,58 @@ class Chain(Quantizer):
             dim = link.output_dim(dim)
         return needed
 
+    def inner_distance(self, distance: Distance) -> Distance:
+        """What the links compute for ``distance``.
+
+        A reduced unit vector is no longer of unit length, so behind a reducer cosine becomes the dot product;
+        where the coder does not keep that, it becomes Euclid's distance, since the cosine of two unit vectors
+        is one minus half of its square.
+        """
+        if distance is not Distance.COSINE or not self.reducers:
+            return distance
+        return Distance.DOT if Distance.DOT in self.coder.distances else Distance.EUCLID
+
     def check_distance(self, distance: Distance) -> None:
         """Every link must keep the order of ``distance``."""
+        inner = self.inner_distance(distance)
         for link in self.links:
-            link.check_distance(distance)
+            if distance is Distance.COSINE and inner is Distance.EUCLID and inner not in link.distances:
+                raise InputError(
+                    f"{self.coder!r} after a reducer compares by euclid, whose order {link!r} does not keep: "
+                    f"choose another coder or reducer"
+                )
+            link.check_distance(inner)
 
     def storage(self, dim: int, distance: Distance) -> StorageNeeds:
         """The coder's needs for the reduced vectors, searched through the second copy if there is one."""
         self.check_distance(distance)
-        if self.reducers and distance is Distance.COSINE:
-            distance = Distance.DOT  # a reduced unit vector is not of unit length: the engine must not normalise it
-        reduced = self.output_dim(dim)
-        needs = self.coder.storage(reduced, distance)
-        return self.copy.over(needs) if isinstance(self.copy, SecondCopy) else needs
+        needs = self.coder.storage(self.output_dim(dim), self.inner_distance(distance))
+        return self.copy.over(needs) if self.copy else needs
 
-    def fit(self, x: ArrayLike, *, queries: ArrayLike | None = None, rng: np.random.Generator | int = 0) -> Self:
-        """Fit every link on what the links before it make of ``x``; see :meth:`Quantizer.fit`."""
+    def fit(
+        self,
+        x: ArrayLike,
+        *,
+        queries: ArrayLike | None = None,
+        rng: np.random.Generator | int = 0,
+        head: Sequence[Quantizer] = (),
+    ) -> Self:
+        """Fit every link on what the links before it make of ``x``; see :meth:`Quantizer.fit`.
+
+        Parameters
+        ----------
+        head : sequence of Quantizer
+            Fitted first links to take over as they are, from a chain that was fitted on the same vectors.
+        """
         data = as_matrix(x)
-        needed = self.vectors_needed(data.shape[1])
-        if len(data) < needed:
-            raise TooFewVectorsError(
-                f"{self!r} needs at least {needed} vectors of {data.shape[1]} coordinates to fit, got {len(data)}: "
-                f"pass a larger sample, or a representation that learns less"
-            )
         asked = None if queries is None else as_matrix(queries, dim=data.shape[1], what="queries")
-        generator = np.random.default_rng(rng)
+        self._check_count(data)
+        # Every link has a generator of its own: what one draws does not change what the next one sees.
+        generators = np.random.default_rng(rng).spawn(len(self.links))
         links: list[Quantizer] = []
-        for link in self.links:
-            fresh = type(link)(**link.config).fit(data, queries=asked, rng=generator)
+        for position, (link, generator) in enumerate(zip(self.links, generators, strict=True)):
+            known = position < len(head)
+            fresh = head[position] if known else link.blank().fit(data, queries=asked, rng=generator)
             links.append(fresh)
             if link.role == "reduce":
                 data = np.asarray(fresh.encode(data), np.float32)
@@ -314,8 +412,29 @@ class Chain(Quantizer):
         # Only now: a link that failed to fit must not leave a half-fitted chain behind.
         count = len(self.reducers)
         self.reducers, self.coder = tuple(links[:count]), links[count]
-        self.copy = links[count + 1] if self.copy else None
+        self.copy = next((link for link in links if isinstance(link, SecondCopy)), None)
         return self
+
+    def score(self, q: ArrayLike, codes: ArrayLike, distance: Distance = Distance.COSINE) -> FloatArray:
+        """Estimated scores (m, n) of queries (m, dim) against ``codes`` (n, width); higher is better.
+
+        What the engine returns for a stored vector that it can compare, and what stands in for it where the
+        codes are bytes. Euclid and Manhattan come back negative.
+        """
+        self.check_distance(distance)
+        self._check_fitted()
+        inner = self.inner_distance(distance)
+        queries = as_matrix(q, what="queries")
+        self.check_input(queries.shape[1])
+        reduced = self._through(self.reducers, queries, inner)
+        raw = similarity(reduced.vectors, self.coder.decode(codes), inner)
+        if inner is Distance.EUCLID:
+            raw = -(raw**2)
+        result = self._outward(reduced, distance)
+        scores = result.scale[:, None] * raw + result.offset[:, None]
+        if distance is Distance.EUCLID:
+            scores = -np.sqrt(np.maximum(-scores, 0))
+        return np.asarray(scores, np.float32)
 
     def _encode(self, x: FloatArray) -> CodeArray:
         for reducer in self.reducers:
@@ -329,16 +448,27 @@ class Chain(Quantizer):
         return x
 
     def _encode_query(self, q: FloatArray, distance: Distance) -> EncodedQueries:
+        links = (*self.reducers, self.coder)
+        return self._outward(self._through(links, q, self.inner_distance(distance)), distance)
+
+    @staticmethod
+    def _through(links: Sequence[Quantizer], q: FloatArray, distance: Distance) -> EncodedQueries:
+        """Queries as the last of ``links`` leaves them, with the map back to ``distance`` before the first."""
         scale, offset = np.ones(len(q), np.float32), np.zeros(len(q), np.float32)
-        for link in (*self.reducers, self.coder):
+        for link in links:
             coded = link.encode_query(q, distance)
             # similarity = scale * (link.scale * raw + link.offset) + offset, from the outside in.
-            offset = offset + scale * coded.offset
-            scale = scale * coded.scale
+            offset = np.asarray(offset + scale * coded.offset, np.float32)
+            scale = np.asarray(scale * coded.scale, np.float32)
             q = coded.vectors
-            if link.role == "reduce" and distance is Distance.COSINE:
-                distance = Distance.DOT
         return EncodedQueries(q, scale, offset)
+
+    def _outward(self, coded: EncodedQueries, distance: Distance) -> EncodedQueries:
+        """``coded`` with its map continued from the inner distance to the caller's."""
+        if distance is self.inner_distance(distance) or self.inner_distance(distance) is Distance.DOT:
+            return coded
+        half = np.float32(0.5)
+        return EncodedQueries(coded.vectors, half * coded.scale, np.float32(1) + half * coded.offset)
 
 
 class SecondCopy(Quantizer):
@@ -368,4 +498,3 @@ class SecondCopy(Quantizer):
 
     def _decode(self, codes: CodeArray) -> FloatArray:
         return np.asarray(codes, np.float32)
-

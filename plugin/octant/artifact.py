@@ -1,0 +1,144 @@
+"""A fitted representation as bytes: safetensors arrays under a JSON header, never pickle.
+
+Equal representations give equal bytes, so the SHA-256 of the bytes names what was learned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from octant.assemble import quantizer_class
+from octant.errors import ArtifactError, InputError
+from octant.quantizers.base import Chain, Quantizer, SecondCopy
+from octant.records import JSON
+from octant.representation import Representation
+
+FORMAT = "octant-representation"
+VERSION = 1
+_KEY = "octant"  # one entry only: safetensors writes several in no fixed order
+_REMEDY = "fit the representation again, or restore the file from a backup"
+
+
+def dump(representation: Representation, dim: int) -> bytes:
+    """The artifact of a fitted representation of vectors of ``dim`` coordinates.
+
+    Raises
+    ------
+    NotFittedError
+        If it has not learned yet.
+    DimensionError
+        If it was fitted on another dimension.
+
+    Examples
+    --------
+    >>> representation, dim = load(dump(Representation.parse("turbo8"), 384))
+    >>> representation, dim
+    (Representation('turbo8'), 384)
+    """
+    for chain in representation.stages.values():
+        chain.check_input(dim)
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "dim": dim,
+        "spec": representation.spec,
+        "shared": representation.shared_reducers,
+        "stages": {stage: chain.config["links"] for stage, chain in representation.stages.items()},
+    }
+    return safetensors.save(_arrays(representation), metadata={_KEY: json.dumps(header, sort_keys=True)})
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 of ``data``, 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def load(data: bytes, *, expected: str | None = None) -> tuple[Representation, int]:
+    """The representation that :func:`dump` wrote, and the dimension of its vectors.
+
+    Parameters
+    ----------
+    data : bytes
+    expected : str, optional
+        The digest that ``data`` must have.
+
+    Raises
+    ------
+    ArtifactError
+        If ``data`` is corrupt, truncated, no artifact at all, or from a newer Octant.
+    UnknownPluginError
+        If it was made by a plugin that is not installed.
+    """
+    found = digest(data)
+    if expected is not None and found != expected:
+        raise ArtifactError(f"expected an artifact with SHA-256 {expected}, got {found}: it is corrupt; {_REMEDY}")
+    arrays, header = _read(data)
+    try:
+        representation = _rebuild(header, arrays)
+        return representation, int(header["dim"])
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        raise ArtifactError(f"the artifact does not hold a whole representation ({error!r}): {_REMEDY}") from error
+
+
+def _arrays(representation: Representation) -> dict[str, NDArray[Any]]:
+    shared = tuple(f"{position}." for position in range(representation.shared_reducers))
+    return {
+        f"{stage}.{name}": np.ascontiguousarray(value).reshape(np.shape(value))
+        for stage, chain in representation.stages.items()
+        for name, value in chain.state.items()
+        # What both stages share is written once, with the coarse one.
+        if stage == "coarse" or not name.startswith(shared)
+    }
+
+
+def _read(data: bytes) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, JSON]]:
+    try:
+        arrays = safetensors.load(data)
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"expected a safetensors file written by Octant, got {len(data)} bytes that are not ({error!r}): "
+            f"it is truncated, corrupt or another kind of file; {_REMEDY}"
+        ) from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ArtifactError(f"expected an artifact of the format {FORMAT!r}, got another kind of file: {_REMEDY}")
+    version = header.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise ArtifactError(
+            f"expected an artifact of version {VERSION} or earlier, got version {version}: it was written by a newer "
+            "Octant; upgrade with pip install -U qdrant-octant"
+        )
+    return arrays, header
+
+
+def _rebuild(header: Mapping[str, JSON], arrays: Mapping[str, NDArray[Any]]) -> Representation:
+    stages: dict[str, list[Quantizer]] = {}
+    for stage, links in header["stages"].items():
+        shared = header["shared"] if stage == "fine" else 0
+        stages[stage] = [
+            stages["coarse"][position]
+            if position < shared
+            else quantizer_class(link["name"]).restore(link["config"], _part(arrays, f"{stage}.{position}."))
+            for position, link in enumerate(links)
+        ]
+    fine = _chain(stages["fine"]) if "fine" in stages else None
+    return Representation(_chain(stages["coarse"]), fine)
+
+
+def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _chain(links: list[Quantizer]) -> Chain:
+    *reducers, coder = (link for link in links if not isinstance(link, SecondCopy))
+    copy = next((link for link in links if isinstance(link, SecondCopy)), None)
+    return Chain(reducers, coder, copy)
