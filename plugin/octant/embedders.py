@@ -112,9 +112,7 @@ class LangChainEmbedder(Embedder):
 
     def _documents(self, texts: list[str]) -> Step:
         native = self._native("aembed_documents")
-        return Step(
-            lambda: self.source.embed_documents(texts), None if native is None else partial(native, texts)
-        )
+        return Step(lambda: self.source.embed_documents(texts), None if native is None else partial(native, texts))
 
     def _queries(self, texts: list[str]) -> Step:
         native = self._native("aembed_query")
@@ -158,9 +156,7 @@ class SentenceTransformerEmbedder(Embedder):
                 return encode(texts, convert_to_numpy=True, show_progress_bar=False)
             # Before sentence-transformers 5 the prompt had to be named.
             prompt = role if role in (getattr(self._model, "prompts", None) or {}) else None
-            return self._model.encode(
-                texts, prompt_name=prompt, convert_to_numpy=True, show_progress_bar=False
-            )
+            return self._model.encode(texts, prompt_name=prompt, convert_to_numpy=True, show_progress_bar=False)
 
 
 class CallableEmbedder(Embedder):
@@ -206,9 +202,7 @@ def embedder(source: object, name: str | None = None) -> Embedder | None:
         return None
     if isinstance(source, Embedder):
         if name not in (None, source.name):
-            raise InputError(
-                f"this embedder is called {source.name!r}: give the name {name!r} when making it"
-            )
+            raise InputError(f"this embedder is called {source.name!r}: give the name {name!r} when making it")
         return source
     if isinstance(source, str):
         if not source.strip():

@@ -43,9 +43,7 @@ def require_sentence_transformers(name: str) -> None:
         If sentence-transformers is not installed.
     """
     if find_spec("sentence_transformers") is None:
-        raise MissingExtraError(
-            f"the embedding model {name!r}", module="sentence_transformers", extra="models"
-        )
+        raise MissingExtraError(f"the embedding model {name!r}", module="sentence_transformers", extra="models")
 
 
 def load_model(name: str) -> Any:
@@ -65,9 +63,7 @@ def load_model(name: str) -> Any:
     if path.is_dir():
         return SentenceTransformer(str(path), local_files_only=True)
     if _looks_like_path(name):
-        raise InputError(
-            f"there is no model directory at {name!r}: give an existing directory, or a model's hub name"
-        )
+        raise InputError(f"there is no model directory at {name!r}: give an existing directory, or a model's hub name")
     if _is_cached(name):
         try:
             return SentenceTransformer(name, local_files_only=True)

@@ -10,9 +10,7 @@ import numpy as np
 from octant.records import EmbeddingIdentity, FloatArray
 from octant.vectors import as_matrix
 
-PROBE_TEXT = (
-    "An octant is an eighth of a circle; a navigator reads the angle between two distant lights with it."
-)
+PROBE_TEXT = "An octant is an eighth of a circle; a navigator reads the angle between two distant lights with it."
 """What a probed model embeds once. Changing it would make every recorded probe unknown."""
 
 PROBE_BITS = 128

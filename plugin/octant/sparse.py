@@ -112,9 +112,7 @@ class LangChainSparse(SparseEncoder):
         """
         vectors = [_checked(vector) for vector in self.source.embed_documents(list(texts))]
         if len(vectors) != len(texts):
-            raise InputError(
-                f"expected {len(texts)} sparse vectors from {self.name}, one a text; got {len(vectors)}"
-            )
+            raise InputError(f"expected {len(texts)} sparse vectors from {self.name}, one a text; got {len(vectors)}")
         return vectors
 
     def encode_queries(self, texts: Sequence[str]) -> list[SparseVector]:
@@ -199,9 +197,7 @@ def _checked(vector: Any) -> SparseVector:
     indices = np.asarray(vector.indices, dtype=np.int64)
     values = np.asarray(vector.values, dtype=np.float32)
     if indices.ndim != 1 or indices.shape != values.shape:
-        raise InputError(
-            f"a sparse vector needs as many indices as values; got {indices.shape} and {values.shape}"
-        )
+        raise InputError(f"a sparse vector needs as many indices as values; got {indices.shape} and {values.shape}")
     if len(np.unique(indices)) != len(indices):
         raise InputError("the indices of a sparse vector must be unique; got repeated ones")
     if len(indices) and (indices.min() < 0 or indices.max() >= 2**32):
