@@ -1,7 +1,8 @@
 """Compress the embeddings of a RAG application inside a stock Qdrant, retrieve, and know what it cost."""
 
+from octant import errors
 from octant.collection import Collection, CollectionInfo
-from octant.diversify import maximal_marginal_relevance
+from octant.diversify import diversify, maximal_marginal_relevance
 from octant.embedders import Embedder, embedder
 from octant.evaluate import evaluate
 from octant.fusion import Fusion
@@ -36,7 +37,9 @@ __all__ = [
     "SearchKnobs",
     "SparseVector",
     "__version__",
+    "diversify",
     "embedder",
+    "errors",
     "evaluate",
     "maximal_marginal_relevance",
     "quantizer",

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.vectorstores.utils import maximal_marginal_relevance as langchains
 
-from octant.diversify import maximal_marginal_relevance
+from octant.diversify import diversify, maximal_marginal_relevance
 from octant.errors import DimensionError, InputError, VectorValueError
-from octant.records import Distance
+from octant.records import Candidate, Distance, Ranking
 
 
 def similarity(a: np.ndarray, b: np.ndarray, distance: Distance) -> float:
@@ -21,9 +21,7 @@ def similarity(a: np.ndarray, b: np.ndarray, distance: Distance) -> float:
     return -float(np.linalg.norm(a - b, ord=2 if distance is Distance.EUCLID else 1))
 
 
-def gain(
-    query: np.ndarray, rows: np.ndarray, i: int, chosen: list[int], weight: float, distance: Distance
-) -> float:
+def gain(query: np.ndarray, rows: np.ndarray, i: int, chosen: list[int], weight: float, distance: Distance) -> float:
     """The formula of the paper, a pair at a time."""
     relevance = similarity(query, rows[i], distance)
     if not chosen:
@@ -33,9 +31,7 @@ def gain(
 
 @pytest.mark.parametrize("distance", list(Distance))
 @given(seed=st.integers(0, 10_000), weight=st.sampled_from([0.0, 0.3, 0.5, 0.8, 1.0]), k=st.integers(1, 12))
-def test_every_choice_is_the_best_of_the_literal_formula(
-    distance: Distance, seed: int, weight: float, k: int
-) -> None:
+def test_every_choice_is_the_best_of_the_literal_formula(distance: Distance, seed: int, weight: float, k: int) -> None:
     rng = np.random.default_rng(seed)
     query, rows = rng.normal(size=5), rng.normal(size=(9, 5))
     chosen = maximal_marginal_relevance(query, rows, k, weight, distance=distance)
@@ -86,3 +82,32 @@ def test_bad_input_is_refused() -> None:
         maximal_marginal_relevance([1, 0], [[1, 0, 0]], 1)
     with pytest.raises(VectorValueError, match="zeros under cosine"):
         maximal_marginal_relevance([1, 0], [[0, 0]], 1)
+
+
+def ranked(query: np.ndarray, rows: np.ndarray, distance: Distance) -> Ranking:
+    scores = [similarity(query, row, distance) for row in rows]
+    order = np.argsort(scores)[::-1]
+    candidates = [Candidate(int(i), scores[i], vector=rows[i].astype(np.float32)) for i in order]
+    return Ranking(tuple(candidates), "a query")
+
+
+@pytest.mark.parametrize("distance", list(Distance))
+def test_a_ranking_is_diversified_like_its_vectors(distance: Distance) -> None:
+    rng = np.random.default_rng(3)
+    query, rows = rng.normal(size=6), rng.normal(size=(12, 6))
+    chosen = diversify(ranked(query, rows, distance), 5, 0.4, distance=distance)
+    assert list(chosen.ids) == maximal_marginal_relevance(query, rows, 5, 0.4, distance=distance)
+    assert chosen.query == "a query"
+
+
+def test_full_weight_keeps_a_ranking_as_it_is() -> None:
+    rng = np.random.default_rng(4)
+    ranking = ranked(rng.normal(size=6), rng.normal(size=(12, 6)), Distance.COSINE)
+    assert diversify(ranking, 5, 1.0).ids == ranking.ids[:5]
+    assert diversify(ranking, 50, 1.0).ids == ranking.ids
+
+
+def test_a_ranking_needs_vectors() -> None:
+    assert diversify(Ranking(()), 3).ids == ()
+    with pytest.raises(InputError, match="with_vectors=True"):
+        diversify(Ranking((Candidate(1, 0.5),)), 3)
