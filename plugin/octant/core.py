@@ -20,7 +20,7 @@ from octant.layout import CollectionLayout, Stages, VectorLayout, lay_out
 from octant.manifest import Manifest
 from octant.records import Distance, EmbeddingIdentity, FitReport, FloatArray
 from octant.representation import Representation
-from octant.sparse import SparseEncoder
+from octant.sparse import Bm25, SparseEncoder, sparse_encoder
 from octant.store.base import Store
 from octant.vectors import as_matrix, unit_rows
 
@@ -121,8 +121,8 @@ def create(core: Core, *, exist_ok: bool, overwrite: bool) -> Flow[None]:
     if core.embedder is not None:
         embedder = core.embedder
         identity = yield from step(lambda: embedder.identity)
-        core.manifest = replace(core.manifest, embedding=identity)
         _same_dimension(core.manifest, identity)
+        core.manifest = replace(core.manifest, embedding=identity)
     dimension = core.manifest.dimension or (core.manifest.embedding.dimension if core.manifest.embedding else None)
     core.manifest = replace(core.manifest, dimension=None)
     if dimension is not None:
@@ -239,7 +239,9 @@ def _same_dimension(manifest: Manifest, identity: EmbeddingIdentity) -> None:
 
 def _check_sparse(core: Core) -> None:
     recorded, given = core.manifest.sparse, core.sparse
-    if recorded is not None and given is not None and recorded != given.identity:
+    if recorded is not None and given is None and recorded.startswith(Bm25.name):
+        core.sparse = sparse_encoder(recorded)  # Octant's own encoder is its parameters: it needs no help to come back
+    elif recorded is not None and given is not None and recorded != given.identity:
         raise MismatchError(
             f"the collection's sparse vectors were made by {recorded}; opened with {given.identity}: "
             "use the same encoder"

@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from octant.errors import InputError
+
 FloatArray: TypeAlias = NDArray[np.float32]
 """float32 array; its shape is given where it is used."""
 CodeArray: TypeAlias = NDArray[np.float32] | NDArray[np.uint8]
@@ -40,7 +42,7 @@ class Distance(str, Enum):
 
         Raises
         ------
-        ValueError
+        InputError
             If the name is none of cosine, dot, euclid, manhattan.
         """
         name = str(getattr(value, "value", value)).lower()
@@ -48,7 +50,7 @@ class Distance(str, Enum):
             if member.value.lower() == name:
                 return member
         known = ", ".join(member.value.lower() for member in cls)
-        raise ValueError(f"distance must be one of {known}; got {value!r}")
+        raise InputError(f"distance must be one of {known}; got {value!r}")
 
 
 Datatype: TypeAlias = Literal["float32", "float16", "uint8", "turbo4", "turbo8", "turbo16"]
