@@ -52,6 +52,7 @@ class Core:
     foreign: bool = False
     pending: int = 0
     ids: IdCodec = field(init=False)
+    _stages: tuple[object, Stages] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.ids = IdCodec(digits_are_integers=self.foreign)
@@ -60,6 +61,11 @@ class Core:
     def draft(self) -> bool:
         """Whether the collection still waits for its first vector."""
         return self.manifest.dimension is None
+
+    @property
+    def sparse_only(self) -> bool:
+        """Whether points have no dense vector at all; the manifest then says dimension 0."""
+        return self.manifest.dimension == 0
 
     @property
     def distance(self) -> Distance:
@@ -84,8 +90,12 @@ class Core:
     @property
     def stages(self) -> Stages:
         """The representation's vectors, named."""
-        coarse, fine = self.representation.needs(self.dimension, self.distance)
-        return Stages.of(coarse, fine, self.manifest.vector_name)
+        # Asked for on every search; what it depends on changes a few times in a collection's life.
+        key = (id(self.representation), self.dimension, self.distance, self.manifest.vector_name)
+        if self._stages is None or self._stages[0] != key:
+            coarse, fine = self.representation.needs(self.dimension, self.distance)
+            self._stages = key, Stages.of(coarse, fine, self.manifest.vector_name)
+        return self._stages[1]
 
     def prepare(self, x: object, what: str = "vectors") -> FloatArray:
         """``x`` as the representation takes it: finite float32 (n, dimension), unit rows under cosine."""
@@ -123,7 +133,9 @@ def create(core: Core, *, exist_ok: bool, overwrite: bool) -> Flow[None]:
         identity = yield from step(lambda: embedder.identity)
         _same_dimension(core.manifest, identity)
         core.manifest = replace(core.manifest, embedding=identity)
-    dimension = core.manifest.dimension or (core.manifest.embedding.dimension if core.manifest.embedding else None)
+    dimension = core.manifest.dimension
+    if dimension is None and core.manifest.embedding is not None:
+        dimension = core.manifest.embedding.dimension
     core.manifest = replace(core.manifest, dimension=None)
     if dimension is not None:
         yield from materialize(core, dimension)
@@ -137,11 +149,16 @@ def materialize(core: Core, dimension: int) -> Flow[None]:
     DimensionError, InputError
         If the representation is impossible for that dimension or distance; nothing is made then.
     """
-    core.representation.check(dimension, core.distance)
     manifest = replace(core.manifest, dimension=dimension)
-    coarse, fine = core.representation.needs(dimension, core.distance)
-    stages = Stages.of(coarse, fine, manifest.vector_name)
-    layout = lay_out(stages, hnsw=manifest.hnsw, sparse=manifest.sparse_name)
+    if dimension == 0:
+        if core.sparse is None:
+            raise InputError("dimension=0 means sparse vectors only: name their encoder too, as in sparse='bm25'")
+        layout = CollectionLayout((), manifest.sparse_name)
+    else:
+        core.representation.check(dimension, core.distance)
+        coarse, fine = core.representation.needs(dimension, core.distance)
+        stages = Stages.of(coarse, fine, manifest.vector_name)
+        layout = lay_out(stages, hnsw=manifest.hnsw, sparse=manifest.sparse_name)
     yield from core.store.create(layout, manifest.to_json())
     core.manifest = manifest
 
@@ -187,16 +204,20 @@ def _representation(store: Store, manifest: Manifest) -> Flow[Representation]:
 def _adopt(core: Core) -> Flow[None]:
     """Take over a collection that another client made: searched as it is, nothing rewritten."""
     layout = yield from core.store.describe()
-    vector = _only_vector(layout, core.manifest.vector_name)
-    core.representation = Representation.parse(vector.datatype)
     core.foreign = True
     core.ids = IdCodec(digits_are_integers=True)
+    sparse_name = core.manifest.sparse_name if core.manifest.sparse_name == layout.sparse else None
+    core.manifest = replace(core.manifest, sparse_name=sparse_name)
+    if sparse_name is not None and not layout.vectors:
+        core.manifest = replace(core.manifest, dimension=0)
+        return
+    vector = _only_vector(layout, core.manifest.vector_name)
+    core.representation = Representation.parse(vector.datatype)
     core.manifest = replace(
         core.manifest,
         represent=core.representation.spec,
         distance=vector.metric,
         dimension=vector.size,
-        sparse_name=core.manifest.sparse_name if core.manifest.sparse_name == layout.sparse else None,
         hnsw=vector.hnsw,
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from octant.errors import DuplicateIdError, InputError
 from octant.records import PointId
@@ -66,10 +67,10 @@ class IdCodec:
             return str(uuid.UUID(text))
         return str(uuid.uuid5(_NAMESPACE, text))
 
-    def payload_entry(self, point: object) -> dict[str, str]:
-        """What the payload must hold so that ``from_qdrant`` gives ``point`` back."""
-        kept = isinstance(point, str) and str(self.to_qdrant(point)) != point
-        return {ID_KEY: str(point)} if kept else {}
+    @staticmethod
+    def payload_entry(point: PointId, stored: int | str) -> dict[str, str]:
+        """What the payload must hold so that ``from_qdrant`` gives ``point`` back for its ``stored`` id."""
+        return {ID_KEY: point} if isinstance(point, str) and str(stored) != point else {}
 
     @staticmethod
     def from_qdrant(point: int | str, payload: Mapping[str, object]) -> PointId:
@@ -77,8 +78,8 @@ class IdCodec:
         kept = payload.get(ID_KEY)
         return kept if isinstance(kept, str) else point
 
-    def column(self, points: Sequence[object] | None, count: int) -> list[PointId]:
-        """One caller's id for each of ``count`` points; fresh UUIDs where none are given.
+    def columns(self, points: Sequence[object] | None, count: int) -> tuple[list[PointId], list[int | str]]:
+        """The caller's and Qdrant's id for each of ``count`` points; fresh UUIDs where none are given.
 
         Raises
         ------
@@ -88,16 +89,20 @@ class IdCodec:
             If two of them name the same point.
         """
         if points is None:
-            return [str(uuid.uuid4()) for _ in range(count)]
+            fresh = [str(uuid.uuid4()) for _ in range(count)]
+            return list(fresh), list(fresh)
         if len(points) != count:
             raise InputError(f"expected one id per point, {count} in all, got {len(points)}")
         seen: dict[int | str, object] = {}
         for point in points:
             key = self.to_qdrant(point)
             if key in seen:
-                raise DuplicateIdError(f"ids must be unique within one call; {point!r} names the same point as {seen[key]!r}")
+                raise DuplicateIdError(
+                    f"ids must be unique within one call; {point!r} names the same point as {seen[key]!r}"
+                )
             seen[key] = point
-        return [str(point) if isinstance(point, uuid.UUID) else point for point in points]  # type: ignore[misc]
+        given: list[Any] = [str(point) if isinstance(point, uuid.UUID) else point for point in points]
+        return given, list(seen)
 
 
 def _is_uuid(text: str) -> bool:

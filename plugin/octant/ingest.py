@@ -11,9 +11,9 @@ import numpy as np
 from octant.core import Core, describe, fit, materialize, note_embedding
 from octant.errors import InputError, OctantError, PartialUploadError, TooFewVectorsError
 from octant.flow import Flow, step
-from octant.ids import ID_KEY
 from octant.layout import PointBatch
-from octant.records import JSON, FloatArray, PointId, SparseVector
+from octant.payloads import complete as payload_rows
+from octant.records import JSON, CodeArray, FloatArray, PointId, SparseVector
 from octant.store.base import Progress
 from octant.vectors import as_matrix
 
@@ -33,8 +33,8 @@ class Documents:
 
     Attributes
     ----------
-    ids : list of int or str
-        The caller's.
+    ids, stored_ids : list of int or str
+        The caller's, and Qdrant's for them.
     texts : list of str or None
     vectors : (n, dim) float32 or None
         Prepared: unit rows under cosine.
@@ -43,6 +43,7 @@ class Documents:
     """
 
     ids: list[PointId]
+    stored_ids: list[int | str]
     texts: list[str] | None
     vectors: FloatArray | None
     payloads: list[dict[str, JSON]]
@@ -73,10 +74,16 @@ def documents(
         raise InputError("add needs at least one text or vector, got an empty list")
     if matrix is not None and len(matrix) != count:
         raise InputError(f"expected one vector per text, {count} in all, got {len(matrix)}")
+    if core.sparse is None and (core.manifest.sparse is not None or core.sparse_only):
+        raise InputError(
+            f"this collection stores sparse vectors made by {core.manifest.sparse or 'another client'}: open it with "
+            "that encoder (sparse=) to write to it"
+        )
     if listed is None and core.sparse is not None:
         raise InputError("this collection also stores sparse vectors of the texts: pass texts= beside vectors=")
-    column = core.ids.column(None if ids is None else list(ids), count)
-    return Documents(column, listed, matrix, _payloads(core, payloads, listed, column))
+    points, stored = core.ids.columns(None if ids is None else list(ids), count)
+    complete = payload_rows(payloads, texts=listed, text_key=core.manifest.text_key, points=points, stored=stored)
+    return Documents(points, stored, listed, matrix, complete)
 
 
 def _texts(texts: Iterable[str] | None) -> list[str] | None:
@@ -89,27 +96,6 @@ def _texts(texts: Iterable[str] | None) -> list[str] | None:
         if not isinstance(text, str):
             raise InputError(f"texts must be strings; row {row} is {type(text).__name__}")
     return listed
-
-
-def _payloads(
-    core: Core, payloads: Iterable[Mapping[str, JSON] | None] | None, texts: list[str] | None, ids: list[PointId]
-) -> list[dict[str, JSON]]:
-    given: Sequence[Mapping[str, JSON] | None] = [None] * len(ids) if payloads is None else list(payloads)
-    if len(given) != len(ids):
-        raise InputError(f"expected one payload per point, {len(ids)} in all, got {len(given)}")
-    key = core.manifest.text_key
-    complete = []
-    for row, payload in enumerate(given):
-        own = dict(payload or {})
-        reserved = [name for name in (ID_KEY, *((key,) if texts is not None else ())) if name in own]
-        if reserved:
-            raise InputError(
-                f"payload keys {reserved} are Octant's own (row {row}): rename them, or create with text_key="
-            )
-        if texts is not None:
-            own[key] = texts[row]
-        complete.append(own | core.ids.payload_entry(ids[row]))
-    return complete
 
 
 def add(
@@ -134,7 +120,7 @@ def add(
         except OctantError as error:
             if start == 0 and not isinstance(error, PartialUploadError):
                 raise
-            raise _partial(core, batch, start, error) from error
+            raise _partial(batch, start, error) from error
         start = stop
     yield from _optimize_if_due(core, len(batch), optimize)
     return list(batch.ids)
@@ -150,8 +136,8 @@ def _chunk(core: Core, batch: Documents, batch_size: int) -> int:
 def _store_rows(
     core: Core, batch: Documents, start: int, stop: int, batch_size: int, progress: Progress | None
 ) -> Flow[None]:
-    x = yield from _vectors(core, batch, start, stop)
-    if not core.representation.fitted:
+    x = None if core.sparse_only else (yield from _vectors(core, batch, start, stop))
+    if x is not None and not core.representation.fitted:
         yield from _fit_on(core, batch, x)
     points = yield from step(lambda: _points(core, batch, x, start, stop))
     yield from core.store.upsert(points, batch_size=batch_size, progress=progress)
@@ -201,34 +187,35 @@ def _fit_on(core: Core, batch: Documents, x: FloatArray) -> Flow[None]:
         ) from error
 
 
-def _points(core: Core, batch: Documents, x: FloatArray, start: int, stop: int) -> PointBatch:
-    coarse, fine = core.representation.encode(x)
-    stages = core.stages
-    vectors = {stages.coarse.name: coarse}
-    if stages.fine is not None and fine is not None:
-        vectors[stages.fine.name] = fine
+def _points(core: Core, batch: Documents, x: FloatArray | None, start: int, stop: int) -> PointBatch:
+    vectors = {} if x is None else _codes(core, x)
     sparse: dict[str, Sequence[SparseVector]] = {}
     if core.sparse is not None and core.manifest.sparse_name is not None and batch.texts is not None:
         sparse[core.manifest.sparse_name] = core.sparse.encode_documents(batch.texts[start:stop])
-    return PointBatch(
-        [core.ids.to_qdrant(point) for point in batch.ids[start:stop]], vectors, batch.payloads[start:stop], sparse
-    )
+    return PointBatch(batch.stored_ids[start:stop], vectors, batch.payloads[start:stop], sparse)
 
 
-def _partial(core: Core, batch: Documents, start: int, error: OctantError) -> PartialUploadError:
-    rest = batch.ids[start:]
+def _codes(core: Core, x: FloatArray) -> dict[str, CodeArray]:
+    coarse, fine = core.representation.encode(x)
+    stages = core.stages
+    if stages.fine is None or fine is None:
+        return {stages.coarse.name: coarse}
+    return {stages.coarse.name: coarse, stages.fine.name: fine}
+
+
+def _partial(batch: Documents, start: int, error: OctantError) -> PartialUploadError:
+    missing = batch.ids[start:]
     if isinstance(error, PartialUploadError):
-        # The store speaks of Qdrant's ids; the caller knows their own.
-        failed = {uuid_or_int(point) for point in error.missing_ids}
-        later = {uuid_or_int(core.ids.to_qdrant(point)) for point in batch.ids[start + error.total :]}
-        rest = [point for point in rest if uuid_or_int(core.ids.to_qdrant(point)) in failed | later]
-    stored = len(batch) - len(rest)
+        # The store speaks of Qdrant's ids and of its own part of the batch; the caller knows their own, and all.
+        lost = {*error.missing_ids, *batch.stored_ids[start + error.total :]}
+        missing = [mine for mine, stored in zip(batch.ids, batch.stored_ids, strict=True) if stored in lost]
+    done = len(batch) - len(missing)
     return PartialUploadError(
-        f"{stored} of {len(batch)} points were stored, then: {error}. Add the points whose ids are in missing_ids "
+        f"{done} of {len(batch)} points were stored, then: {error}. Add the points whose ids are in missing_ids "
         "again to resume; adding all of them again is safe too",
-        stored=stored,
+        stored=done,
         total=len(batch),
-        missing_ids=rest,
+        missing_ids=missing,
     )
 
 

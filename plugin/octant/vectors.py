@@ -52,7 +52,9 @@ def as_matrix(x: ArrayLike, *, dim: int | None = None, what: str = "vectors") ->
         matrix = np.ascontiguousarray(array, dtype=np.float32)
     bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
     if len(bad):
-        raise VectorValueError(f"{what} must be finite float32 numbers; row {bad[0]} holds NaN or inf ({len(bad)} such rows)")
+        raise VectorValueError(
+            f"{what} must be finite float32 numbers; row {bad[0]} holds NaN or inf ({len(bad)} such rows)"
+        )
     return matrix
 
 
@@ -64,11 +66,12 @@ def unit_rows(x: FloatArray, *, what: str = "vectors") -> FloatArray:
     VectorValueError
         If a row is all zeros: it has no direction, so its cosine is undefined.
     """
-    norms = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
+    # Squares of float32 can overflow float32; summing in float64 costs no copy of the matrix.
+    norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))[:, None]
     zero = np.flatnonzero(norms[:, 0] == 0)
     if len(zero):
         raise VectorValueError(f"{what} must not be all zeros under cosine; row {zero[0]} is ({len(zero)} such rows)")
-    return np.asarray(x / norms, np.float32)
+    return np.divide(x, norms, dtype=np.float32, casting="same_kind")
 
 
 def similarity(q: FloatArray, x: FloatArray, distance: Distance) -> FloatArray:

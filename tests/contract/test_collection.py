@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import uuid
 import warnings
 
 import numpy as np
@@ -148,6 +150,14 @@ def test_nothing_of_the_callers_is_changed(location):
         assert hit.payload == {"n": 1}
     assert payloads == [{"n": 1}, None]
     np.testing.assert_array_equal(x, before)
+
+
+def test_dates_ids_and_numpy_numbers_in_payloads(location):
+    payload = {"day": datetime.date(2024, 5, 1), "id": uuid.UUID(int=3), "n": np.int64(4), "deep": [{"x": np.float32(0.5)}]}
+    with Collection.create("c", location=location, dimension=3, represent="float32") as c:
+        c.add(vectors=np.ones((1, 3)), payloads=[payload], ids=["a"])
+        expected = {"day": "2024-05-01", "id": str(uuid.UUID(int=3)), "n": 4, "deep": [{"x": 0.5}]}
+        assert c.get(["a"])[0].payload == expected
 
 
 def test_generators_are_read_once(location):

@@ -20,7 +20,7 @@ def test_every_id_survives_the_round_trip(point, foreign):
     codec = FOREIGN if foreign else OWN
     stored = codec.to_qdrant(point)
     assert isinstance(stored, int) or str(uuid.UUID(stored)) == stored
-    back = codec.from_qdrant(stored, codec.payload_entry(point))
+    back = codec.from_qdrant(stored, codec.payload_entry(point, stored))
     if foreign and isinstance(point, str) and point.isascii() and point.isdigit() and int(point) < 2**64:
         assert str(back) in (point, str(int(point)))
     else:
@@ -53,13 +53,15 @@ def test_what_is_no_id_is_refused(bad):
 
 
 def test_columns():
-    fresh = OWN.column(None, 3)
+    fresh, stored = OWN.columns(None, 3)
+    assert fresh == stored
     assert len(set(fresh)) == 3
-    assert OWN.column(["a", uuid.UUID(int=5)], 2) == ["a", str(uuid.UUID(int=5))]
+    five = str(uuid.UUID(int=5))
+    assert OWN.columns(["a", uuid.UUID(int=5)], 2) == (["a", five], [OWN.to_qdrant("a"), five])
     with pytest.raises(InputError, match="one id per point, 3 in all, got 2"):
-        OWN.column(["a", "b"], 3)
+        OWN.columns(["a", "b"], 3)
     with pytest.raises(DuplicateIdError, match="'a' names the same point as 'a'"):
-        OWN.column(["a", "b", "a"], 3)
+        OWN.columns(["a", "b", "a"], 3)
     shouted = "6A1F0C53-6D7E-5B0C-9C5E-0C7A47D1B0A7"
     with pytest.raises(DuplicateIdError, match="names the same point"):
-        OWN.column([shouted, shouted.lower()], 2)
+        OWN.columns([shouted, shouted.lower()], 2)

@@ -88,6 +88,11 @@ def test_wrong_vectors(collection, vectors, error, message):
         ({"vectors": X[:2], "payloads": [{}]}, InputError, "one payload per point, 2 in all, got 1"),
         ({"texts": ["a"], "vectors": X[:1], "payloads": [{"page_content": "b"}]}, InputError, "Octant's own"),
         ({"vectors": X[:1], "payloads": [{"_octant_id": "b"}]}, InputError, "Octant's own"),
+        ({"vectors": X[:1], "payloads": [3]}, InputError, "a payload is a mapping; row 0 is int"),
+        ({"vectors": X[:1], "payloads": [{"a": {"b": [1, object()]}}]}, InputError, r"key 'a'\.b\[1\]: .* not a JSON value"),
+        ({"vectors": X[:1], "payloads": [{"a": float("nan")}]}, InputError, "nan of type float is not a JSON value"),
+        ({"vectors": X[:1], "payloads": [{"a": 2**64}]}, InputError, "not a JSON value"),
+        ({"vectors": X[:1], "payloads": [{1: 2}]}, InputError, "keys must be strings, got 1"),
         ({"vectors": X[:1], "batch_size": 0}, InputError, "batch_size must be at least 1"),
     ],
 )
