@@ -105,7 +105,7 @@ def _create(
         ``"coarse=turbo4|turbo(1); fine=float8"``.
     distance : {"cosine", "dot", "euclid", "manhattan"}
     dimension : int, optional
-        Of the embeddings.
+        Of the embeddings; 0 stores sparse vectors only.
     sparse : optional
         ``"bm25"``, or an object with LangChain's sparse interface; enables sparse and hybrid search.
     sparse_name, vector_name : str
@@ -601,8 +601,7 @@ class Collection:
 
 
 def _vector_names(core: Core, wanted: bool) -> tuple[str, ...]:
-    stages = core.stages
-    return ((stages.fine or stages.coarse).name,) if wanted else ()
+    return searching.vector_names(core) if wanted else ()
 
 
 def _or_close(core: Core, flow: Flow[None]) -> Flow[None]:

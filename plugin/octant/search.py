@@ -76,6 +76,8 @@ def search(core: Core, queries: Sequence[object], request: Request) -> Flow[list
     texts = [query if isinstance(query, str) else None for query in queries]
     if core.draft or not queries:
         return [Ranking((), text) for text in texts]
+    if core.sparse_only and request.mode != "sparse":
+        raise InputError(f"this collection has sparse vectors only: mode {request.mode!r} needs dense ones too")
     filter_ = map_ids(as_filter(request.filter), core.ids.to_qdrant)
     dense: list[DensePlan] = []
     vectors: FloatArray | None = None
@@ -118,8 +120,14 @@ def _row(query: object) -> FloatArray:
 
 
 def _returned(core: Core, request: Request) -> tuple[str, ...]:
-    stages = core.stages
-    return ((stages.fine or stages.coarse).name,) if request.with_vectors else ()
+    return vector_names(core) if request.with_vectors else ()
+
+
+def vector_names(core: Core) -> tuple[str, ...]:
+    """The named vectors that decode to the best estimate of the originals; none where all are sparse."""
+    if core.sparse_only:
+        return ()
+    return ((core.stages.fine or core.stages.coarse).name,)
 
 
 def _dense_plans(
@@ -242,6 +250,8 @@ def candidate(core: Core, point: StoredPoint, score: float = 0.0, *, with_vector
 
 
 def _decoded(core: Core, point: StoredPoint) -> FloatArray | None:
+    if core.sparse_only:
+        return None
     stages = core.stages
     stage = stages.fine or stages.coarse
     stored = point.vectors.get(stage.name)
