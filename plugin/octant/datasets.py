@@ -117,9 +117,7 @@ def read_dataset(
 # -- vectors -------------------------------------------------------------------------------------
 
 
-def hold_out(
-    name: str, ids: Sequence[str], vectors: FloatArray, *, share: float = 0.1, seed: int = 0
-) -> VectorDataset:
+def hold_out(name: str, ids: Sequence[str], vectors: FloatArray, *, share: float = 0.1, seed: int = 0) -> VectorDataset:
     """Make queries of a drawn ``share`` of ``vectors`` (n, dim), and documents of the rest.
 
     Raises
@@ -148,7 +146,7 @@ def hold_out(
 
 def _read_vectors(path: Path, held_out: float, seed: int) -> VectorDataset:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = dict(archive)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is not a readable .npz of plain arrays: {error}") from error
@@ -206,9 +204,7 @@ def _choose(folder: Path, found: Mapping[Path, str], split: str | None) -> list[
         return list(found)
     chosen = [path for path in found if found[path] == split] or [path for path in found if not found[path]]
     if found and not chosen:
-        raise InputError(
-            f"{folder}: none of {', '.join(path.name for path in found)} belongs to the split {split!r}"
-        )
+        raise InputError(f"{folder}: none of {', '.join(path.name for path in found)} belongs to the split {split!r}")
     return chosen
 
 
@@ -236,9 +232,7 @@ def _merge(entries: Iterable[tuple[str, str, str]], what: str) -> dict[str, str]
     merged: dict[str, str] = {}
     for key, text, place in entries:
         if merged.setdefault(key, text) != text:
-            raise InputError(
-                f"{place}: {what} {key!r} was there before with another text: do the files need a split?"
-            )
+            raise InputError(f"{place}: {what} {key!r} was there before with another text: do the files need a split?")
     if not merged:
         raise InputError(f"expected at least one {what}, the files are empty")
     return merged
@@ -255,9 +249,7 @@ def _merge_qrels(files: Iterable[Path], documents: Mapping[str, str], queries: M
             if document not in documents:
                 raise InputError(f"{place}: document {document!r} is in none of the corpus files")
             if merged.setdefault(query, {}).setdefault(document, grade) != grade:
-                raise InputError(
-                    f"{place}: query {query!r} and document {document!r} were judged before, differently"
-                )
+                raise InputError(f"{place}: query {query!r} and document {document!r} were judged before, differently")
     return merged
 
 
@@ -265,9 +257,7 @@ def _judgements(path: Path) -> Iterator[tuple[str, str, int, str]]:
     for number, (place, line) in enumerate(_lines(path)):
         fields = line.rstrip("\r\n").split("\t")
         if len(fields) != 3:
-            raise InputError(
-                f"{place}: expected query-id, corpus-id and grade between tabs, got {len(fields)} fields"
-            )
+            raise InputError(f"{place}: expected query-id, corpus-id and grade between tabs, got {len(fields)} fields")
         try:
             yield fields[0], fields[1], int(fields[2]), place
         except ValueError as error:

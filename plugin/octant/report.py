@@ -1,0 +1,141 @@
+"""What an evaluation says, as values, as JSON and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from octant.quality import PerQuery
+from octant.records import JSON
+from octant.statistics import Estimate, bootstrap_mean, paired_difference
+
+REFERENCE = "float32"
+"""The representation that every other one is compared with."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One representation, measured.
+
+    Attributes
+    ----------
+    represent : str
+        The spec as it was asked for.
+    metrics : mapping
+        ``"recall@10"``, ``"recall@100"``, ``"ndcg@10"``, ``"mrr@10"`` (with ``k`` in place of 10) to the mean over
+        queries and its 95 % bootstrap interval; None for the last two without labels. Higher is better.
+    differences : mapping
+        The same names to the mean of this row minus float32, query by query, with the interval of that paired
+        difference: an interval that contains 0 shows no difference.
+    ram_bytes_per_vector : float
+        Measured bytes held in memory (pinned or cached), graph and ids included.
+    disk_bytes_per_vector : float
+        Measured bytes of all files, write-ahead log included.
+    components : mapping
+        Bytes per vector by component, which add up to ``disk_bytes_per_vector``.
+    segments : int
+        What the engine found depends on it.
+    query_ratio : float
+        Milliseconds a query as a multiple of float32's, timed alternately; below 1 is faster.
+    """
+
+    represent: str
+    metrics: Mapping[str, Estimate | None]
+    differences: Mapping[str, Estimate | None]
+    ram_bytes_per_vector: float
+    disk_bytes_per_vector: float
+    segments: int
+    query_ratio: float
+    components: Mapping[str, float] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, JSON]:
+        """Return the row as ``json.dumps`` takes it; see :meth:`Report.as_json`."""
+        return {
+            "represent": self.represent,
+            **_estimates(self.metrics),
+            "ram_bytes_per_vector": self.ram_bytes_per_vector,
+            "disk_bytes_per_vector": self.disk_bytes_per_vector,
+            "segments": self.segments,
+            "query_ratio": self.query_ratio,
+            "difference_to_float32": _estimates(self.differences),
+            "bytes_per_vector": dict(self.components),
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """All representations of one evaluation, float32 first.
+
+    Attributes
+    ----------
+    dataset : str
+    documents, queries, dimension : int
+    rows : tuple of Row
+    """
+
+    dataset: str
+    documents: int
+    queries: int
+    dimension: int
+    rows: tuple[Row, ...]
+
+    def __getitem__(self, represent: str) -> Row:
+        """Return the row of a spec, as it was asked for."""
+        for row in self.rows:
+            if row.represent == represent:
+                return row
+        raise KeyError(f"{represent!r} was not evaluated; these were: {', '.join(row.represent for row in self.rows)}")
+
+    def as_json(self) -> dict[str, JSON]:
+        """``{"dataset", "rows"}``; each row holds its metrics as ``{"value", "low", "high"}`` or null."""
+        return {"dataset": self.dataset, "rows": [row.as_json() for row in self.rows]}
+
+    def table(self) -> str:
+        """Lines of text: a title, a header, one line a representation."""
+        title = f"{self.dataset}: {self.documents} documents, {self.queries} queries, {self.dimension} dimensions"
+        metrics = list(self.rows[0].metrics) if self.rows else []
+        header = ["represent", *metrics, "RAM B/vec", "disk B/vec", "segments", "query x"]
+        return "\n".join([title, *_aligned([header, *([*map(str, _cells(row))] for row in self.rows)])])
+
+    def __str__(self) -> str:
+        return self.table()
+
+
+def estimates(values: PerQuery, seed: int = 0) -> dict[str, Estimate | None]:
+    """Means over queries with their intervals, by metric."""
+    return {name: None if sample is None else bootstrap_mean(sample, seed=seed) for name, sample in values.items()}
+
+
+def differences(values: PerQuery, baseline: PerQuery, seed: int = 0) -> dict[str, Estimate | None]:
+    """Means of ``values`` minus ``baseline`` with their paired intervals, by metric."""
+    pairs = {name: (sample, baseline[name]) for name, sample in values.items()}
+    return {
+        name: None if ours is None or theirs is None else paired_difference(ours, theirs, seed=seed)
+        for name, (ours, theirs) in pairs.items()
+    }
+
+
+def _cells(row: Row) -> list[str]:
+    metrics = [
+        "-" if one is None else f"{one.value:.4f} [{one.low:.3f}, {one.high:.3f}]" for one in row.metrics.values()
+    ]
+    return [
+        row.represent, *metrics, f"{row.ram_bytes_per_vector:.0f}", f"{row.disk_bytes_per_vector:.0f}",
+        str(row.segments), f"{row.query_ratio:.2f}",
+    ]  # fmt: skip
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    """Columns of equal width: names to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+
+
+def _estimates(named: Mapping[str, Estimate | None]) -> dict[str, JSON]:
+    return {name: None if estimate is None else estimate.as_json() for name, estimate in named.items()}
