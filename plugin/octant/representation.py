@@ -114,7 +114,7 @@ class Representation:
     @property
     def learns(self) -> bool:
         """Whether any codec learns something that must be kept beside the vectors."""
-        return any(link.state_names for chain in self.stages.values() for link in chain.links)
+        return any(chain.learns for chain in self.stages.values())
 
     @property
     def learns(self) -> bool:
