@@ -22,6 +22,10 @@ class RetrievalMode(str, Enum):
     SPARSE = "sparse"
     HYBRID = "hybrid"
 
+    @classmethod
+    def _missing_(cls, value: object) -> RetrievalMode:
+        raise errors.InputError(f"retrieval_mode is dense, sparse or hybrid; got {value!r}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CollectionSettings:
@@ -104,9 +108,11 @@ class CollectionSettings:
         sparse = self.sparse_embedding
         if sparse is None and self.mode is not RetrievalMode.DENSE:
             sparse = "bm25"
+        only_sparse = embedding is None and self.mode is RetrievalMode.SPARSE
         return {
             "name": self.collection_name or uuid.uuid4().hex,
             "embedding": embedding,
+            "dimension": 0 if only_sparse else None,
             "sparse": sparse,
             "represent": self.represent or "turbo8",
             "distance": self.distance or Distance.COSINE,
@@ -171,23 +177,23 @@ class CollectionSettings:
     def _place(self) -> dict[str, Any]:
         """Octant's ``location`` and ``client_options``."""
         clients = tuple(client for client in (self.client, self.async_client) if client is not None)
+        host = None if self.host is None else f"{'https' if self.https else 'http'}://{self.host}"
         ways = {
             "client": clients or None,
             "location": self.location,
             "path": self.path,
             "url": self.url,
-            "host": self.host,
+            "host": host,
         }
-        given = {name: value for name, value in ways.items() if value is not None}
+        given = {name: place for name, place in ways.items() if place is not None}
         if len(given) > 1:
             raise errors.InputError(f"say where the collection is in one way, got {', '.join(given)}")
-        place = given.get("client") or given.get("location") or given.get("path") or given.get("url") or ":memory:"
-        if self.host is not None:
-            place = f"{'https' if self.https else 'http'}://{self.host}"
-        return {"location": place, "client_options": self._client_options() or None}
+        return {"location": next(iter(given.values()), ":memory:"), "client_options": self._client_options() or None}
 
     def _client_options(self) -> dict[str, Any]:
-        names = ("port", "grpc_port", "prefer_grpc", "https", "api_key", "prefix", "timeout")
+        names = ["port", "grpc_port", "prefer_grpc", "api_key", "prefix", "timeout"]
+        if self.host is None:
+            names.append("https")  # with a host it is part of the URL
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return given | dict(self.client_options or {})
 
@@ -228,6 +234,6 @@ def read(kind: type[T], options: Mapping[str, Any]) -> T:
     for name in options:
         if name not in known:
             close = get_close_matches(name, known, n=1)
-            hint = f", did you mean {close[0]!r}?" if close else ""
-            raise TypeError(f"unknown option {name!r}{hint} Known: {', '.join(known)}")
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise TypeError(f"unknown option {name!r}: {hint}The options are {', '.join(known)}")
     return kind(**options)
