@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,10 @@ _Kind = Literal["unavailable", "busy", "missing", "exists", "denied", "refused",
 
 _GRPC_UNAVAILABLE = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "ABORTED"})
 _GRPC_DENIED = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
+
+# The server's sentence and local mode's.
+_MISSING = re.compile(r"(not found: )?collection .+ (not found|doesn't exist)\W*", re.IGNORECASE | re.DOTALL)
+_EXISTS = re.compile(r"(wrong input: )?(collection|alias) .+ already exists\W*", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -135,10 +140,9 @@ def _grpc_failure(error: Any) -> Failure:
 
 def _by_words(text: str, said: str | None = None, *, missing_counts: bool = True) -> Failure:
     # A 404 without Qdrant's words for it is another server, or a path this Qdrant does not have.
-    lowered = text.lower()
-    if missing_counts and "collection" in lowered and ("not found" in lowered or "doesn't exist" in lowered):
+    if missing_counts and _MISSING.fullmatch(text):
         return Failure("missing", said or text)
-    if "collection" in lowered and "already exists" in lowered:
+    if _EXISTS.fullmatch(text):
         return Failure("exists", said or text)
     return Failure("refused", said or text)
 
