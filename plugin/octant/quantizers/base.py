@@ -43,6 +43,8 @@ class Quantizer(ABC):
         Names of the learned arrays; empty for a codec that needs no fit.
     distances : frozenset of Distance
         The distances whose order the codec keeps.
+    cosine_as : Distance
+        What a reducer had better compute in place of the cosine of unit vectors: dot or Euclid.
     usage : str
         How to write it in a spec, where the constructor's signature does not say it: ``"turbo(1|2|4)"``.
     """
@@ -51,6 +53,7 @@ class Quantizer(ABC):
     role: ClassVar[Role] = "code"
     state_names: ClassVar[tuple[str, ...]] = ()
     distances: ClassVar[frozenset[Distance]] = frozenset(Distance)
+    cosine_as: ClassVar[Distance] = Distance.DOT
     usage: ClassVar[str] = ""
 
     # -- what a plugin writes ------------------------------------------------------------------
@@ -357,12 +360,16 @@ class Chain(Quantizer):
         """What the links compute for ``distance``.
 
         A reduced unit vector is no longer of unit length, so behind a reducer cosine becomes the dot product;
-        where the coder does not keep that, it becomes Euclid's distance, since the cosine of two unit vectors
-        is one minus half of its square.
+        where the coder does not keep that, or the reducer is better at it, it becomes Euclid's distance, since
+        the cosine of two unit vectors is one minus half of its square.
         """
         if distance is not Distance.COSINE or not self.reducers:
             return distance
-        return Distance.DOT if Distance.DOT in self.coder.distances else Distance.EUCLID
+        if Distance.DOT not in self.coder.distances:
+            return Distance.EUCLID
+        wanted = any(link.cosine_as is Distance.EUCLID for link in self.reducers)
+        possible = all(Distance.EUCLID in link.distances for link in self.links)
+        return Distance.EUCLID if wanted and possible else Distance.DOT
 
     def check_distance(self, distance: Distance) -> None:
         """Every link must keep the order of ``distance``."""

@@ -31,8 +31,8 @@ class _Scaled(Quantizer):
         return StorageNeeds(SCALE_BYTES + self._bytes(dim), Distance.DOT, "uint8", scored=False)
 
     def _encode(self, x: FloatArray) -> CodeArray:
-        scales, body = self._pack(x)
-        header = np.ascontiguousarray(scales[:, None], "<f4").view(np.uint8)
+        body = self._pack(x)
+        header = np.ascontiguousarray(_unbiased_scales(x, self._unpack(body))[:, None], "<f4").view(np.uint8)
         return np.concatenate([header, body], axis=1)
 
     def _decode(self, codes: CodeArray) -> FloatArray:
@@ -49,25 +49,36 @@ class _Scaled(Quantizer):
         """Bytes of ``dim`` coordinates."""
 
     @abstractmethod
-    def _pack(self, x: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
-        """Scales (n,) and coordinates (n, bytes) of ``x`` (n, dim)."""
+    def _pack(self, x: FloatArray) -> NDArray[np.uint8]:
+        """Coordinates (n, bytes) of ``x`` (n, dim), rounded in units of a scale that suits each row."""
 
     @abstractmethod
     def _unpack(self, body: NDArray[np.uint8]) -> FloatArray:
         """Coordinates (n, dim) in units of the scale."""
 
 
-def _scales(x: FloatArray, limit: float) -> FloatArray:
-    """The scale (n,) that takes the largest coordinate of each row to ``limit``, and back without overflow."""
-    ceiling = np.nextafter(np.float32(np.finfo(np.float32).max / limit), np.float32(0))
-    return np.asarray(np.minimum(np.abs(x).max(axis=1) / np.float32(limit), ceiling), np.float32)
+def _unbiased_scales(x: FloatArray, units: FloatArray) -> FloatArray:
+    """Scales (n,) with which ``units`` has the same dot product with ``x`` as ``x`` itself.
+
+    Rounding that minimises the squared error shortens vectors, and with them every score, by the share of
+    the squared error; with this scale the error of a dot product has mean zero instead.
+    """
+    wide = x.astype(np.float64)
+    products = (wide * units).sum(axis=1)
+    exact = np.divide((wide * wide).sum(axis=1), products, out=np.zeros_like(products), where=products > 0)
+    largest = np.finfo(np.float32).max * (1 - 1e-6) / np.maximum(np.abs(units).max(axis=1), 1)
+    return np.minimum(exact, largest).astype(np.float32)
 
 
-def _divide(x: FloatArray, scales: FloatArray, limit: float) -> FloatArray:
-    """``x`` in units of its rows' scales, within ``limit``; 0 where the scale is 0."""
-    # float64: the quotient of two tiny float32 numbers is inexact enough to round to another level.
-    safe = np.where(scales > 0, scales, 1).astype(np.float64)[:, None]
-    return np.asarray(np.where(scales[:, None] > 0, np.clip(x / safe, -limit, limit), 0), np.float32)
+def _scales(x: FloatArray, limit: float) -> NDArray[np.float64]:
+    """The scale (n,) that takes the largest coordinate of each row to ``limit``."""
+    return np.abs(x).max(axis=1).astype(np.float64) / limit
+
+
+def _divide(x: FloatArray, scales: NDArray[np.float64], limit: float) -> FloatArray:
+    """``x`` in units of its rows' scales, within ``limit``."""
+    safe = np.where(scales > 0, scales, 1)[:, None]  # a row of zeros has no scale
+    return np.asarray(np.clip(x / safe, -limit, limit), np.float32)
 
 
 class Float8(_Scaled):
@@ -101,10 +112,9 @@ class Float8(_Scaled):
     def _bytes(self, dim: int) -> int:
         return dim
 
-    def _pack(self, x: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
+    def _pack(self, x: FloatArray) -> NDArray[np.uint8]:
         limit = self._LIMITS[self.variant]
-        scales = _scales(x, limit)
-        return scales, _divide(x, scales, limit).astype(self._dtype).view(np.uint8)
+        return _divide(x, _scales(x, limit), limit).astype(self._dtype).view(np.uint8)
 
     def _unpack(self, body: NDArray[np.uint8]) -> FloatArray:
         return np.asarray(np.ascontiguousarray(body).view(self._dtype), np.float32)
@@ -118,9 +128,8 @@ class Int8(_Scaled):
     def _bytes(self, dim: int) -> int:
         return dim
 
-    def _pack(self, x: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
-        scales = _scales(x, 127)
-        return scales, np.rint(_divide(x, scales, 127)).astype(np.int8).view(np.uint8)
+    def _pack(self, x: FloatArray) -> NDArray[np.uint8]:
+        return np.rint(_divide(x, _scales(x, 127), 127)).astype(np.int8).view(np.uint8)
 
     def _unpack(self, body: NDArray[np.uint8]) -> FloatArray:
         return np.asarray(np.ascontiguousarray(body).view(np.int8), np.float32)
@@ -139,19 +148,18 @@ class Int4(_Scaled):
     def _bytes(self, dim: int) -> int:
         return (dim + 1) // 2
 
-    def _pack(self, x: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
-        scales = self._best_scales(x)
-        nibbles = np.rint(_divide(x, scales, 7)).astype(np.int8).view(np.uint8) & 0xF
+    def _pack(self, x: FloatArray) -> NDArray[np.uint8]:
+        nibbles = np.rint(_divide(x, self._best_scales(x), 7)).astype(np.int8).view(np.uint8) & 0xF
         if nibbles.shape[1] % 2:
             nibbles = np.pad(nibbles, ((0, 0), (0, 1)), constant_values=self._ABSENT)
-        return scales, np.asarray(nibbles[:, ::2] | nibbles[:, 1::2] << 4, np.uint8)
+        return np.asarray(nibbles[:, ::2] | nibbles[:, 1::2] << 4, np.uint8)
 
-    def _best_scales(self, x: FloatArray) -> FloatArray:
+    def _best_scales(self, x: FloatArray) -> NDArray[np.float64]:
         widest = _scales(x, 7)
         best, least = widest, np.full(len(x), np.inf)
         for ratio in self._RATIOS:
-            scales = np.asarray(widest * np.float32(ratio), np.float32)
-            lost = np.square((np.rint(_divide(x, scales, 7)) * scales[:, None] - x).astype(np.float64)).sum(axis=1)
+            scales = widest * ratio
+            lost = np.square(np.rint(_divide(x, scales, 7)) * scales[:, None] - x).sum(axis=1)
             best, least = np.where(lost < least, scales, best), np.minimum(lost, least)
         return best
 

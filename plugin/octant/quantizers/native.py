@@ -77,7 +77,7 @@ class Turbo8(_Stored):
 
     name = "turbo8"
     datatype = "turbo8"
-    oversampling = 2.0
+    oversampling = 1.5
 
 
 class Turbo4(_Stored):
@@ -85,7 +85,7 @@ class Turbo4(_Stored):
 
     name = "turbo4"
     datatype = "turbo4"
-    oversampling = 3.0
+    oversampling = 2.0
 
 
 class Uint8(Quantizer):
@@ -115,7 +115,7 @@ class Uint8(Quantizer):
     @override
     def storage(self, dim: int, distance: Distance) -> StorageNeeds:
         metric = Distance.MANHATTAN if distance is Distance.MANHATTAN else Distance.EUCLID
-        return StorageNeeds(dim, metric, "uint8", oversampling=2.0)
+        return StorageNeeds(dim, metric, "uint8", oversampling=1.5)
 
     @override
     def vectors_needed(self, dim: int) -> int:
@@ -252,7 +252,7 @@ class Product(_Native):
 
     @override
     def oversampling(self) -> float:
-        return {"x4": 2.0, "x8": 3.0, "x16": 4.0, "x32": 8.0, "x64": 16.0}[self.ratio]
+        return {"x4": 2.0, "x8": 3.0, "x16": 4.0, "x32": 12.0, "x64": 32.0}[self.ratio]
 
 
 class Binary(_Native):
@@ -278,7 +278,7 @@ class Binary(_Native):
 
     @override
     def oversampling(self) -> float:
-        return 8.0 if self.bits == 1 else 6.0
+        return 6.0 if self.bits == 2 else 8.0
 
     @override
     def raw_slope(self, metric: Distance) -> float | None:
@@ -307,7 +307,7 @@ class Turbo(_Native):
 
     @override
     def oversampling(self) -> float:
-        return {1: 6.0, 1.5: 5.0, 2: 4.0, 4: 3.0, 8: 2.0}[self.bits]
+        return {1: 8.0, 1.5: 6.0, 2: 4.0, 4: 2.0, 8: 2.0}[self.bits]
 
     @override
     def raw_slope(self, metric: Distance) -> float | None:

@@ -207,6 +207,8 @@ class RandomProjection(_Linear):
     """
 
     name = "random_projection"
+    # The error grows with the lengths compared: a difference between neighbours is shorter than the vectors.
+    cosine_as = Distance.EUCLID
 
     @override
     def vectors_needed(self, dim: int) -> int:
