@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+import octant
+import octant_langchain
+
 SHOWN = {"bash", "text", "json", "toml", "console"}
-FENCE = re.compile(
-    r"(?:^<!-- (?P<mark>[^\n]+?) -->\n+)?^```(?P<language>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S
-)
+FENCE = re.compile(r"(?:^<!-- (?P<mark>[^\n]+?) -->\n+)?^```(?P<language>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S)
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,7 @@ class Block:
 
 def blocks(text: str) -> list[Block]:
     return [
-        Block(
-            match["mark"] or "", match["language"], match["body"], text[: match.start("body")].count("\n") + 1
-        )
+        Block(match["mark"] or "", match["language"], match["body"], text[: match.start("body")].count("\n") + 1)
         for match in FENCE.finditer(text)
     ]
 
@@ -61,15 +60,16 @@ def test_python_blocks_run_in_order(
         # Blank lines in front make a traceback point at the README's own line.
         code = compile("\n" * (block.line - 1) + block.body, str(root / "README.md"), "exec")
         exec(code, namespace)
+    for left_open in namespace.values():
+        if isinstance(left_open, octant.Collection | octant_langchain.OctantVectorStore):
+            left_open.close()
 
 
 def test_shown_files_are_the_files(readme: list[Block], root: Path) -> None:
     for block in readme:
         kind, _, path = block.mark.partition(": ")
         if kind == "file":
-            assert block.body.strip() == (root / path).read_text(encoding="utf-8").strip(), (
-                f"README.md:{block.line}"
-            )
+            assert block.body.strip() == (root / path).read_text(encoding="utf-8").strip(), f"README.md:{block.line}"
 
 
 @pytest.mark.parametrize("name", ["demo", "test"])
