@@ -308,7 +308,8 @@ class Footprint:
     components : tuple of Component
     source : str
         Where the numbers come from: "files" (measured on disk), "api" (reported by a server), or "none"
-        (local mode, which stores plain float32 whatever was asked for).
+        (nothing is known: a server older than 1.18, or local mode, which stores plain float32 whatever was
+        asked for).
     """
 
     points: int

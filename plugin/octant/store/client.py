@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,6 @@ from octant.errors import (
     CollectionExistsError,
     InputError,
     LocalModeWarning,
-    PartialUploadError,
     StoreError,
     UnavailableError,
 )
@@ -30,6 +28,7 @@ from octant.store import client_models as translate
 from octant.store import client_versions as versions
 from octant.store.base import Manifest, Progress, Store
 from octant.store.client_connection import Call, Clients, Connection, GivenClients, OwnClients, RetrySettings
+from octant.store.client_upload import Upload
 
 METADATA_KEY = "octant"
 """Key of a collection's metadata under which its manifest lives; the other keys are other people's."""
@@ -76,10 +75,19 @@ class ClientStore(Store):
         parallel: int = 4,
         retry: RetrySettings | None = None,
         optimize_timeout_s: float = 600,
+        _clients: Clients | None = None,
     ) -> None:
-        clients = GivenClients(client, async_client)
-        self._set_up(clients, name, collection_options, parallel, retry, optimize_timeout_s)
-        if clients.local:
+        if not name or name == artifacts.COLLECTION:
+            raise InputError(f"a collection needs a name other than {artifacts.COLLECTION!r}, got {name!r}")
+        if parallel < 1:
+            raise InputError(f"parallel must be at least 1, got {parallel}")
+        self._options = translate.check_options(collection_options or {})
+        self._connection = Connection(_clients or GivenClients(client, async_client), retry or RetrySettings())
+        self._name, self._parallel, self._optimize_timeout_s = name, parallel, optimize_timeout_s
+        self._version: versions.Version | None = None
+        self._version_known = False
+        self.engine = "local" if self._connection.local else "server"
+        if self._connection.local:
             _warn_of_local_mode(client or async_client)
 
     @classmethod
@@ -112,25 +120,10 @@ class ClientStore(Store):
         InputError
             If ``location`` is no http(s) URL, or an option is unknown.
         """
-        store = cls.__new__(cls)
-        clients = OwnClients(location, options or {})
-        store._set_up(clients, name, collection_options, parallel, retry, optimize_timeout_s)
-        return store
-
-    def _set_up(
-        self, clients: Clients, name: str, collection_options: Mapping[str, Any] | None, parallel: int,
-        retry: RetrySettings | None, optimize_timeout_s: float,
-    ) -> None:  # fmt: skip
-        if not name or name == artifacts.COLLECTION:
-            raise InputError(f"a collection needs a name other than {artifacts.COLLECTION!r}, got {name!r}")
-        if parallel < 1:
-            raise InputError(f"parallel must be at least 1, got {parallel}")
-        self._options = translate.check_options(collection_options or {})
-        self._connection = Connection(clients, retry or RetrySettings())
-        self._name, self._parallel, self._optimize_timeout_s = name, parallel, optimize_timeout_s
-        self._version: versions.Version | None = None
-        self._version_known = False
-        self.engine = "local" if clients.local else "server"
+        return cls(
+            None, None, name, collection_options, parallel=parallel, retry=retry, optimize_timeout_s=optimize_timeout_s,
+            _clients=OwnClients(location, options or {}),
+        )  # fmt: skip
 
     def _ask(self, call: Call, *, again: bool = True) -> Flow[Any]:
         return self._connection.ask(call, self._name, again=again)
@@ -142,7 +135,7 @@ class ClientStore(Store):
         return bool(found)
 
     def create(self, layout: CollectionLayout, manifest: Manifest) -> Flow[None]:
-        arguments = translate.creation(layout, {METADATA_KEY: manifest}, self._options)
+        arguments = translate.creation(layout, {METADATA_KEY: dict(manifest)}, self._options)
         found = yield from self._server_version()
         versions.require_layout(layout, found, self._connection.location)
         if (yield from self.exists()):
@@ -218,12 +211,12 @@ class ClientStore(Store):
         """
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
-        upload = _Upload(points, batch_size, progress)
+        upload = Upload(points, batch_size, progress)
         flows = [partial(self._send, upload, start) for start in upload.starts]
         yield from fork(flows, 1 if self._connection.local else self._parallel)
         upload.check()
 
-    def _send(self, upload: _Upload, start: int) -> Flow[None]:
+    def _send(self, upload: Upload, start: int) -> Flow[None]:
         if upload.failure is not None:
             return
         # Translated only now: the lists of numbers are many times larger than the arrays.
@@ -356,48 +349,6 @@ class ClientStore(Store):
             report = yield from self._ask(partial(_memory, self._name))
             parts = answers.components(report.get("result") or {}, answers.layout(info))
         return Footprint(points, info.segments_count, parts, source="api" if parts else "none")
-
-
-class _Upload:
-    """The state that the requests of one upload share."""
-
-    def __init__(self, points: PointBatch, batch_size: int, progress: Progress | None) -> None:
-        self._points, self._size, self._progress = points, batch_size, progress
-        self._acknowledged: set[int] = set()
-        self._guard = threading.Lock()
-        self.failure: StoreError | None = None
-
-    @property
-    def starts(self) -> Iterable[int]:
-        """First rows of the requests."""
-        return range(0, len(self._points), self._size)
-
-    def rows(self, start: int) -> PointBatch:
-        """Points of the request that begins at row ``start``."""
-        return self._points.rows(start, start + self._size)
-
-    def acknowledge(self, start: int) -> None:
-        """Note that the request was answered."""
-        with self._guard:
-            self._acknowledged.add(start)
-            if self._progress is not None:
-                self._progress(len(self.rows(start)))
-
-    def check(self) -> None:
-        """Raise what stopped the upload, if anything did."""
-        if self.failure is None:
-            return
-        if not self._acknowledged:
-            raise self.failure
-        missing = [point for start in self.starts if start not in self._acknowledged for point in self.rows(start).ids]
-        total = len(self._points)
-        raise PartialUploadError(
-            f"{total - len(missing)} of {total} points were stored, then: {self.failure}. Add the points whose ids are "
-            "in missing_ids again to resume; adding all of them again is safe too",
-            stored=total - len(missing),
-            total=total,
-            missing_ids=missing,
-        ) from self.failure
 
 
 def _retrieve(name: str, ids: list[int | str], with_payload: bool, with_vectors: Sequence[str], client: Any) -> Any:
