@@ -49,7 +49,5 @@ def test_import_octant_takes_under_three_tenths_of_a_second() -> None:
 
 def test_importing_is_silent() -> None:
     code = "import octant, octant_langchain"
-    seen = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True
-    )
+    seen = subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True)
     assert (seen.stdout, seen.stderr) == ("", "")

@@ -26,12 +26,8 @@ def names_of_octant(source: str) -> Iterator[str]:
             inside = node.module.split(".")[1:]
             yield from (".".join([*inside, alias.name]) for alias in node.names)
         elif isinstance(node, ast.Import):
-            yield from (
-                alias.name.partition(".")[2] for alias in node.names if alias.name.startswith("octant.")
-            )
-        elif (
-            isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "octant"
-        ):
+            yield from (alias.name.partition(".")[2] for alias in node.names if alias.name.startswith("octant."))
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "octant":
             yield node.attr
 
 
