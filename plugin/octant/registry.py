@@ -105,7 +105,7 @@ def _unknown(group: Group, name: str) -> str:
         return f"no plugin {name!r}: nothing is registered in octant.{group}; is {_OWN_PACKAGE} installed with pip?"
     extras = {info.name: info.extras[0] for info in describe(group) if info.extras}
     listed = ", ".join(f"{word} (extra {extras[word]})" if word in extras else word for word in known)
-    return f"no plugin {name!r} in octant.{group}{nearest(name, known)} Known: {listed}"
+    return f"no plugin {name!r} in octant.{group}{nearest(name, known) or '.'} Known: {listed}"
 
 
 def _info(entry: EntryPoint) -> PluginInfo:

@@ -67,12 +67,12 @@ def _unbiased_scales(x: FloatArray, units: FloatArray) -> FloatArray:
     products = (wide * units).sum(axis=1)
     exact = np.divide((wide * wide).sum(axis=1), products, out=np.zeros_like(products), where=products > 0)
     largest = np.finfo(np.float32).max * (1 - 1e-6) / np.maximum(np.abs(units).max(axis=1), 1)
-    return np.minimum(exact, largest).astype(np.float32)
+    return np.asarray(np.minimum(exact, largest), np.float32)
 
 
 def _scales(x: FloatArray, limit: float) -> NDArray[np.float64]:
     """The scale (n,) that takes the largest coordinate of each row to ``limit``."""
-    return np.abs(x).max(axis=1).astype(np.float64) / limit
+    return np.asarray(np.abs(x).max(axis=1).astype(np.float64) / limit)
 
 
 def _divide(x: FloatArray, scales: NDArray[np.float64], limit: float) -> FloatArray:
