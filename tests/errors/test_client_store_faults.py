@@ -9,11 +9,12 @@ import itertools
 import socket
 import time
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_client import AsyncQdrantClient, QdrantClient
+from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from fake_server import FakeQdrant, Fault, Request, serving
 from octant.errors import (
@@ -307,6 +308,14 @@ def test_a_server_new_enough_or_unknown_is_trusted(version: str) -> None:
         layout = lay_out(Stages.of(StorageNeeds(2, Distance.DOT, "turbo4"), None))
         run(connect(server).create(layout, {}))
         assert list(server.collections) == ["docs"]
+
+
+def test_a_client_library_too_old_for_a_datatype(server: FakeQdrant, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = Enum("Datatype", {"FLOAT32": "float32", "TURBO4": "turbo4"})
+    monkeypatch.setattr(models, "Datatype", older)
+    with pytest.raises(UnsupportedError, match=r"turbo8 is unknown to the installed qdrant-client 1\..*pip install"):
+        run(ClientStore.connect(server.url, "new", retry=QUICK).create(LAYOUT, {}))
+    assert server.requests == []
 
 
 def test_a_server_without_the_query_api() -> None:

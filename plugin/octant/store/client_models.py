@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from enum import Enum
+from importlib.metadata import version
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
 from qdrant_client import models
 
-from octant.errors import FilterError, InputError
+from octant.errors import FilterError, InputError, UnsupportedError
 from octant.layout import CollectionLayout, HnswSettings, PointBatch, QuerySettings, VectorLayout, VectorQuery
 from octant.records import JSON, Filter, FloatArray, NativeQuantization, Placement, SparseVector
+
+E = TypeVar("E", bound=Enum)
 
 COLLECTION_OPTIONS = (
     "shard_number", "replication_factor", "write_consistency_factor", "on_disk_payload", "payload", "id_tracker",
@@ -19,23 +23,9 @@ COLLECTION_OPTIONS = (
 )  # fmt: skip
 """Arguments of ``create_collection`` that are the caller's to choose; the others follow from the layout."""
 
-_BINARY_BITS = {
-    1.0: models.BinaryQuantizationEncoding.ONE_BIT,
-    1.5: models.BinaryQuantizationEncoding.ONE_AND_HALF_BITS,
-    2.0: models.BinaryQuantizationEncoding.TWO_BITS,
-}
-_QUERY_BITS = {
-    None: models.BinaryQuantizationQueryEncoding.BINARY,
-    4: models.BinaryQuantizationQueryEncoding.SCALAR4BITS,
-    8: models.BinaryQuantizationQueryEncoding.SCALAR8BITS,
-}
-_TURBO_BITS = {
-    1.0: models.TurboQuantBitSize.BITS1,
-    1.5: models.TurboQuantBitSize.BITS1_5,
-    2.0: models.TurboQuantBitSize.BITS2,
-    4.0: models.TurboQuantBitSize.BITS4,
-    8.0: models.TurboQuantBitSize.BITS8,
-}
+_BINARY_BITS = {1.0: "one_bit", 1.5: "one_and_half_bits", 2.0: "two_bits"}
+_QUERY_BITS = {None: "binary", 4: "scalar4bits", 8: "scalar8bits"}
+_TURBO_BITS = {1.0: "bits1", 1.5: "bits1_5", 2.0: "bits2", 4.0: "bits4", 8.0: "bits8"}
 
 # -- configuration -------------------------------------------------------------------------------
 
@@ -82,7 +72,7 @@ def _vector(vector: VectorLayout) -> models.VectorParams:
     return models.VectorParams(
         size=vector.size,
         distance=models.Distance(vector.metric.value),
-        datatype=models.Datatype(vector.datatype),
+        datatype=_member(models.Datatype, vector.datatype),
         memory=_memory(vector.placement),
         quantization_config=_quantization(vector.quantization, vector.quantization_placement),
         hnsw_config=_hnsw(vector.hnsw),
@@ -114,11 +104,15 @@ def _quantization(wanted: NativeQuantization | None, placement: Placement) -> mo
     if wanted.kind == "binary":
         return models.BinaryQuantization(
             binary=models.BinaryQuantizationConfig(
-                encoding=_BINARY_BITS[wanted.bits], query_encoding=_QUERY_BITS[wanted.query_bits], memory=memory
+                encoding=models.BinaryQuantizationEncoding(_BINARY_BITS[wanted.bits]),
+                query_encoding=models.BinaryQuantizationQueryEncoding(_QUERY_BITS[wanted.query_bits]),
+                memory=memory,
             )
         )
     return models.TurboQuantization(
-        turbo=models.TurboQuantQuantizationConfig(bits=_TURBO_BITS[wanted.bits], memory=memory)
+        turbo=models.TurboQuantQuantizationConfig(
+            bits=_member(models.TurboQuantBitSize, _TURBO_BITS[wanted.bits]), memory=memory
+        )
     )
 
 
@@ -127,6 +121,16 @@ def _optimizers(layout: CollectionLayout, given: object) -> models.OptimizersCon
     if own.indexing_threshold is not None or not layout.vectors:
         return own
     return own.model_copy(update={"indexing_threshold": layout.vectors[0].hnsw.indexing_threshold})
+
+
+def _member(kind: type[E], value: str) -> E:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise UnsupportedError(
+            f"{value} is unknown to the installed qdrant-client {version('qdrant-client')}: "
+            "pip install 'qdrant-client>=1.20'"
+        ) from error
 
 
 def _memory(placement: Placement) -> models.Memory:
