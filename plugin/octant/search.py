@@ -17,7 +17,7 @@ from octant.fusion import Fusion
 from octant.ids import ID_KEY
 from octant.layout import DensePlan, SearchKnobs, StoredPoint, VectorQuery, plan_dense
 from octant.records import Candidate, FloatArray, Ranking, SparseVector
-from octant.vectors import as_matrix, similarity
+from octant.vectors import as_matrix
 
 Mode = Literal["dense", "sparse", "hybrid"]
 
@@ -216,15 +216,16 @@ class _Finish:
         if plan.rescore_with is None or not points or self.vectors is None:
             return [self._candidate(point, plan.score(point.score)) for point in points]
         codes = np.stack([point.vectors[plan.rescore_with] for point in points]).astype(np.uint8)
-        decoded = self.core.representation.decode(codes, "fine")
-        scores = similarity(self.vectors[row : row + 1], decoded, self.core.distance)[0]
+        # Not the query against the decoded codes: what a reducer dropped is part of the estimate.
+        scores = self.core.representation.score(self.vectors[row : row + 1], codes, self.core.distance)[0]
         best = np.argsort(-scores, kind="stable")[: self.request.depth]
+        decoded = self.core.representation.decode(codes[best], "fine") if self.request.with_vectors else None
         return [
             replace(
                 self._candidate(points[i], float(scores[i]), vectors=False),
-                vector=decoded[i] if self.request.with_vectors else None,
+                vector=None if decoded is None else decoded[place],
             )
-            for i in best
+            for place, i in enumerate(best)
         ]
 
     def _candidate(self, point: StoredPoint, score: float, *, vectors: bool = True) -> Candidate:
