@@ -94,6 +94,10 @@ class Core:
         key = (id(self.representation), self.dimension, self.distance, self.manifest.vector_name)
         if self._stages is None or self._stages[0] != key:
             coarse, fine = self.representation.needs(self.dimension, self.distance)
+            if self.store.engine == "local":
+                # qdrant-client's local mode has no second copies: what it scores are the stored vectors.
+                coarse = replace(coarse, quantization=None)
+                fine = None if fine is None else replace(fine, quantization=None)
             self._stages = key, Stages.of(coarse, fine, self.manifest.vector_name)
         return self._stages[1]
 

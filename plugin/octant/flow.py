@@ -118,7 +118,12 @@ def _perform(request: Step | Fork) -> Any:
     if len(request.flows) <= 1 or request.limit <= 1:
         return [run(flow()) for flow in request.flows]
     with ThreadPoolExecutor(max_workers=min(request.limit, len(request.flows))) as pool:
-        return [future.result() for future in [pool.submit(run, flow()) for flow in request.flows]]
+        futures = [pool.submit(run, flow()) for flow in request.flows]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun need not: Ctrl-C is answered at once
+            raise
 
 
 async def _aperform(request: Step | Fork) -> Any:

@@ -205,13 +205,15 @@ def _codes(core: Core, x: FloatArray) -> dict[str, CodeArray]:
 
 def _partial(batch: Documents, start: int, error: OctantError) -> PartialUploadError:
     missing = batch.ids[start:]
+    cause: BaseException = error
     if isinstance(error, PartialUploadError):
         # The store speaks of Qdrant's ids and of its own part of the batch; the caller knows their own, and all.
+        cause = error.__cause__ or error
         lost = {*error.missing_ids, *batch.stored_ids[start + error.total :]}
         missing = [mine for mine, stored in zip(batch.ids, batch.stored_ids, strict=True) if stored in lost]
     done = len(batch) - len(missing)
     return PartialUploadError(
-        f"{done} of {len(batch)} points were stored, then: {error}. Add the points whose ids are in missing_ids "
+        f"{done} of {len(batch)} points were stored, then: {cause}. Add the points whose ids are in missing_ids "
         "again to resume; adding all of them again is safe too",
         stored=done,
         total=len(batch),
