@@ -99,9 +99,7 @@ def quantizer_class(name: str, *, call: Call | None = None, text: str = "") -> t
     except UnknownPluginError as error:
         if call is None:
             raise
-        known = registry.names("quantizers")
-        hint = nearest(name, known) or "."
-        _refuse(f"no quantizer {name!r}{hint} Known: {', '.join(known) or 'none'}", text, call, cause=error)
+        raise SpecError(str(error), text=text, position=call.position, token=name) from error
     if not (isinstance(cls, type) and issubclass(cls, Quantizer)):
         raise PluginError(f"the plugin {name!r} must be a subclass of octant.quantizers.Quantizer, got {cls!r}")
     if cls.name != name:

@@ -58,7 +58,7 @@ class SpecError(InputError):
 
     def __init__(self, message: str, *, text: str, position: int, token: str) -> None:
         pointer = f"\n  {text}\n  {' ' * position}^"
-        super().__init__(f"{message} at position {position}{pointer}")
+        super().__init__(f"at position {position}: {message}{pointer}")
         self.text, self.position, self.token = text, position, token
 
 

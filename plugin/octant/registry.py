@@ -102,10 +102,10 @@ def _broken(info: PluginInfo, error: Exception) -> str:
 def _unknown(group: Group, name: str) -> str:
     known = names(group)
     if not known:
-        return f"no plugin {name!r}: nothing is registered in octant.{group}; is {_OWN_PACKAGE} installed with pip?"
+        return f"no {group[:-1]} {name!r}: none is registered; pip install a package that registers it"
     extras = {info.name: info.extras[0] for info in describe(group) if info.extras}
     listed = ", ".join(f"{word} (extra {extras[word]})" if word in extras else word for word in known)
-    return f"no plugin {name!r} in octant.{group}{nearest(name, known) or '.'} Known: {listed}"
+    return f"no {group[:-1]} {name!r}{nearest(name, known) or '.'} Known: {listed}"
 
 
 def _info(entry: EntryPoint) -> PluginInfo:
