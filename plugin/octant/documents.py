@@ -141,7 +141,7 @@ class Reader:
             if path.name.lower().endswith(SUFFIXES):
                 yield path
             else:
-                self._skip(path, _NOT_TEXT)
+                self._skip(path, NOT_TEXT)
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class _UnreadableError(Exception):
     """Why something cannot become a document."""
 
 
-_NOT_TEXT = "not a text, Markdown or JSON-lines file"
+NOT_TEXT = "not a text, Markdown or JSON-lines file"
 
 
 @cache

@@ -1,0 +1,65 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from octant.collection import Collection
+from octant.errors import InputError
+from octant.hub import MINILM
+from octant.manifest import Manifest
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the collection.", show_default=False)]
+Location = Annotated[
+    str,
+    typer.Option(
+        metavar="DIR|URL",
+        envvar="OCTANT_LOCATION",
+        help="Directory of the embedded engine, or the http(s) URL of a Qdrant server.",
+    ),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", envvar="QDRANT_API_KEY", show_envvar=True, help="Of the server.", show_default=False),
+]
+Embedding = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="Name or path of a sentence-transformers model.", show_default=False),
+]
+
+LOCATION = "octant-data"
+DEFAULT_MODEL = MINILM
+
+
+def client_options(location: str, api_key: str | None) -> dict[str, str] | None:
+    """What the client of a server needs beside the URL; None for a directory."""
+    is_server = location.startswith(("http://", "https://"))
+    return {"api_key": api_key} if is_server and api_key else None
+
+
+def open_collection(name: str, location: str, api_key: str | None, embedding: str | None = None) -> Collection:
+    """Open a collection to be read by vector; errors as in :meth:`Collection.open`."""
+    return Collection.open(
+        name, location=location, embedding=embedding, client_options=client_options(location, api_key)
+    )
+
+
+def recorded_model(manifest: Manifest) -> str:
+    """The name of the model that a collection was made with, if the command line can load it.
+
+    Raises
+    ------
+    InputError
+        If the collection holds vectors of an unknown model, or of one that only a program can build.
+    """
+    if manifest.embedding is None:
+        raise InputError("the collection does not record which model made its vectors: pass --embedding")
+    name, probe = manifest.embedding.name, manifest.embedding.probe
+    if probe is None:
+        raise InputError(
+            f"the collection was made with {name}, which needs a program to be set up: search it from Python, "
+            "or pass --embedding if a sentence-transformers model gives the same vectors"
+        )
+    return name
