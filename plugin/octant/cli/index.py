@@ -65,6 +65,8 @@ def index(
     A killed run goes on where it was: run the same command again. Lines of JSON hold {"text": ..., "_id": ...,
     "title": ...}; their other fields become the payload.
     """
+    if represent is not None:
+        represent = Representation.parse(represent).spec  # a typo is told before a word is read
     reader = Reader(paths, chunk_size, chunk_overlap, reserved=(TEXT_KEY, ID_KEY))
     found = survey(tqdm(reader, desc="read", unit=" documents"))
     if not found.passages:
@@ -111,13 +113,20 @@ def _opened(wish: Wish, found: Survey) -> Collection:
             manifest = there.manifest
     except CollectionNotFoundError:
         return _created(wish, found)
-    if wish.distance not in (None, manifest.distance):
-        raise MismatchError(f"the collection compares by {manifest.distance.value}, got --distance {wish.distance}")
+    if wish.distance is not None and wish.distance is not manifest.distance:
+        raise MismatchError(
+            f"the collection compares by {manifest.distance.value}, got --distance {wish.distance.value}: leave it out"
+        )
+    if wish.represent not in (None, manifest.represent):
+        raise MismatchError(
+            f"the collection stores {manifest.represent!r}, got --represent {wish.represent!r}: leave it out, or index "
+            "into another collection"
+        )
     if wish.sparse and manifest.sparse is None:
         raise MismatchError("the collection stores no sparse vectors: index into a new one to have them")
     model = _model(wish.embedding or recorded_model(manifest))
     collection = Collection.open(
-        wish.name, location=wish.location, embedding=model, represent=wish.represent,
+        wish.name, location=wish.location, embedding=model,
         client_options=client_options(wish.location, wish.api_key),
     )  # fmt: skip
     if not collection.representation.fitted:
