@@ -177,23 +177,26 @@ class CollectionSettings:
     def _place(self) -> dict[str, Any]:
         """Octant's ``location`` and ``client_options``."""
         clients = tuple(client for client in (self.client, self.async_client) if client is not None)
-        host = None if self.host is None else f"{'https' if self.https else 'http'}://{self.host}"
         ways = {
             "client": clients or None,
             "location": self.location,
             "path": self.path,
-            "url": self.url,
-            "host": host,
+            "url": self._with_scheme(self.url),
+            "host": self._with_scheme(self.host),
         }
         given = {name: place for name, place in ways.items() if place is not None}
         if len(given) > 1:
             raise errors.InputError(f"say where the collection is in one way, got {', '.join(given)}")
         return {"location": next(iter(given.values()), ":memory:"), "client_options": self._client_options() or None}
 
+    def _with_scheme(self, address: str | None) -> str | None:
+        """``address`` as a URL, so that nobody takes it for a directory."""
+        if address is None or address.startswith(("http://", "https://")):
+            return address
+        return f"{'https' if self.https else 'http'}://{address}"
+
     def _client_options(self) -> dict[str, Any]:
-        names = ["port", "grpc_port", "prefer_grpc", "api_key", "prefix", "timeout"]
-        if self.host is None:
-            names.append("https")  # with a host it is part of the URL
+        names = ("port", "grpc_port", "prefer_grpc", "api_key", "prefix", "timeout")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return given | dict(self.client_options or {})
 

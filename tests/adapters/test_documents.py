@@ -203,6 +203,8 @@ def test_opening_what_is_not_there_or_something_else(place: dict[str, Any], tabl
         OctantVectorStore.from_existing_collection("compass", table, retrieval_mode="hybrid", **place)
     with pytest.raises(InputError, match="hnsw say how a new collection is made"):
         OctantVectorStore.from_existing_collection("compass", table, hnsw=object(), **place)
+    with pytest.raises(InputError, match="one payload per point, 1 in all, got 2"):
+        OctantVectorStore.from_texts(["up"], table, [{}, {}], collection_name="compass", **place)
     with pytest.raises(InputError, match="retrieval_mode is dense, sparse or hybrid; got 'both'"):
         OctantVectorStore.from_existing_collection("compass", table, retrieval_mode="both", **place)
     # Every refusal has let go of the collection.

@@ -18,6 +18,8 @@ from octant_langchain.settings import CollectionSettings
         ({"url": "https://x.cloud.qdrant.io", "api_key": "k"}, "https://x.cloud.qdrant.io", {"api_key": "k"}),
         ({"host": "db", "port": 7000}, "http://db", {"port": 7000}),
         ({"host": "db", "https": True}, "https://db", None),
+        ({"url": "localhost:6333"}, "http://localhost:6333", None),
+        ({"url": "db.example", "https": True}, "https://db.example", None),
         (
             {
                 "url": "http://db",
