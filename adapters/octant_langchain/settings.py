@@ -187,13 +187,19 @@ class CollectionSettings:
         given = {name: place for name, place in ways.items() if place is not None}
         if len(given) > 1:
             raise errors.InputError(f"say where the collection is in one way, got {', '.join(given)}")
+        if self.https is not None and not {"url", "host"} & set(given):
+            raise errors.InputError("https belongs to a url or a host; leave it out here")
         return {"location": next(iter(given.values()), ":memory:"), "client_options": self._client_options() or None}
 
     def _with_scheme(self, address: str | None) -> str | None:
         """``address`` as a URL, so that nobody takes it for a directory."""
-        if address is None or address.startswith(("http://", "https://")):
-            return address
-        return f"{'https' if self.https else 'http'}://{address}"
+        if address is None:
+            return None
+        scheme, separator, _ = address.partition("://")
+        wanted = scheme if self.https is None and separator else "https" if self.https else "http"
+        if separator and scheme != wanted:
+            raise errors.InputError(f"https={self.https} contradicts {address!r}: leave one of them out")
+        return address if separator else f"{wanted}://{address}"
 
     def _client_options(self) -> dict[str, Any]:
         names = ("port", "grpc_port", "prefer_grpc", "api_key", "prefix", "timeout")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from octant.errors import InputError
 from octant_langchain.settings import CollectionSettings
 
 
@@ -18,6 +19,7 @@ from octant_langchain.settings import CollectionSettings
         ({"url": "https://x.cloud.qdrant.io", "api_key": "k"}, "https://x.cloud.qdrant.io", {"api_key": "k"}),
         ({"host": "db", "port": 7000}, "http://db", {"port": 7000}),
         ({"host": "db", "https": True}, "https://db", None),
+        ({"url": "https://db.example", "https": True}, "https://db.example", None),
         ({"url": "localhost:6333"}, "http://localhost:6333", None),
         ({"url": "db.example", "https": True}, "https://db.example", None),
         (
@@ -36,6 +38,13 @@ from octant_langchain.settings import CollectionSettings
 def test_places(options: dict[str, Any], location: str, client_options: dict[str, Any] | None) -> None:
     arguments = CollectionSettings(**options).creating(None)
     assert (arguments["location"], arguments["client_options"]) == (location, client_options)
+
+
+def test_https_must_make_sense() -> None:
+    with pytest.raises(InputError, match="https=True contradicts 'http://db'"):
+        CollectionSettings(url="http://db", https=True).creating(None)
+    with pytest.raises(InputError, match="https belongs to a url or a host"):
+        CollectionSettings(path="/data", https=False).creating(None)
 
 
 def test_clients_go_as_they_are() -> None:
