@@ -90,7 +90,10 @@ class Embedder(ABC):
         return matrix
 
     def _learn(self, vectors: FloatArray, probe: str | None = None) -> FloatArray:
-        known = complete(self._identity, vectors)
+        known = self._identity
+        if None not in (known.dimension, known.normalized) and probe is None:
+            return vectors
+        known = complete(known, vectors)
         self._identity = replace(known, probe=known.probe or probe)
         return vectors
 

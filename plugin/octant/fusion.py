@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -53,7 +54,7 @@ class Fusion:
     @classmethod
     def parse(cls, value: str | Fusion) -> Fusion:
         """``value`` itself, or the fusion that ``"rrf"`` or ``"dbsf"`` names."""
-        return value if isinstance(value, Fusion) else cls(method=value)  # type: ignore[arg-type]
+        return value if isinstance(value, Fusion) else _named(value)
 
     def __call__(self, branches: Mapping[str, Sequence[Candidate]]) -> list[Candidate]:
         """Every candidate of any branch once, best first; ties keep the order of the branches.
@@ -85,6 +86,11 @@ class Fusion:
 
     def _ranks(self, candidates: Sequence[Candidate]) -> list[float]:
         return [1.0 / (self.k + rank) for rank in range(1, len(candidates) + 1)]
+
+
+@lru_cache(maxsize=8)
+def _named(method: str) -> Fusion:
+    return Fusion(method=method)  # type: ignore[arg-type]
 
 
 def _normalized(candidates: Sequence[Candidate]) -> list[float]:

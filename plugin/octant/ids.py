@@ -73,9 +73,9 @@ class IdCodec:
         return {ID_KEY: point} if isinstance(point, str) and str(stored) != point else {}
 
     @staticmethod
-    def from_qdrant(point: int | str, payload: Mapping[str, object]) -> PointId:
-        """The caller's id for Qdrant's."""
-        kept = payload.get(ID_KEY)
+    def from_qdrant(point: int | str, payload: dict[str, Any]) -> PointId:
+        """The caller's id for Qdrant's; the entry that kept it is taken out of ``payload``."""
+        kept = payload.pop(ID_KEY, None)
         return kept if isinstance(kept, str) else point
 
     def columns(self, points: Sequence[object] | None, count: int) -> tuple[list[PointId], list[int | str]]:

@@ -14,7 +14,6 @@ from octant.errors import InputError
 from octant.filters import as_filter, map_ids
 from octant.flow import Flow, step
 from octant.fusion import Fusion
-from octant.ids import ID_KEY
 from octant.layout import DensePlan, SearchKnobs, StoredPoint, VectorQuery, plan_dense
 from octant.records import Candidate, FloatArray, Ranking, SparseVector
 from octant.vectors import as_matrix
@@ -106,6 +105,8 @@ def _dense_vectors(core: Core, queries: Sequence[object]) -> Flow[FloatArray]:
         embedded = yield from core.embedder.embed_queries(texts)
     if embedded is not None and len(texts) == len(queries):
         return core.prepare(embedded, what="query embeddings")
+    if len(queries) == 1:
+        return core.prepare(_row(queries[0]), what="a query")
     rows = iter(embedded if embedded is not None else ())
     return core.prepare([next(rows) if isinstance(query, str) else _row(query) for query in queries], what="queries")
 
@@ -236,13 +237,12 @@ class _Finish:
 def candidate(core: Core, point: StoredPoint, score: float = 0.0, *, with_vector: bool = False) -> Candidate:
     """A stored point as the caller knows it: own id, text apart, vector decoded."""
     payload = dict(point.payload)
-    identity = core.ids.from_qdrant(point.id, payload)
-    payload.pop(ID_KEY, None)
+    mine = core.ids.from_qdrant(point.id, payload)
     text = payload.get(core.manifest.text_key)
     if isinstance(text, str):
         del payload[core.manifest.text_key]
     return Candidate(
-        id=identity,
+        id=mine,
         score=score,
         text=text if isinstance(text, str) else None,
         payload=payload,

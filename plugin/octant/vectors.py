@@ -48,10 +48,13 @@ def as_matrix(x: ArrayLike, *, dim: int | None = None, what: str = "vectors") ->
         raise DimensionError(
             f"expected {what} of {dim} coordinates, got {array.shape[1]}: is this another embedding model?"
         )
-    with np.errstate(over="ignore"):
-        matrix = np.ascontiguousarray(array, dtype=np.float32)
-    bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
-    if len(bad):
+    if array.dtype == np.float32:
+        matrix = np.ascontiguousarray(array)
+    else:
+        with np.errstate(over="ignore"):
+            matrix = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(matrix).all():
+        bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
         raise VectorValueError(
             f"{what} must be finite float32 numbers; row {bad[0]} holds NaN or inf ({len(bad)} such rows)"
         )
@@ -68,8 +71,8 @@ def unit_rows(x: FloatArray, *, what: str = "vectors") -> FloatArray:
     """
     # Squares of float32 can overflow float32; summing in float64 costs no copy of the matrix.
     norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))[:, None]
-    zero = np.flatnonzero(norms[:, 0] == 0)
-    if len(zero):
+    if not norms.all():
+        zero = np.flatnonzero(norms[:, 0] == 0)
         raise VectorValueError(f"{what} must not be all zeros under cosine; row {zero[0]} is ({len(zero)} such rows)")
     return np.divide(x, norms, dtype=np.float32, casting="same_kind")
 

@@ -52,6 +52,7 @@ ANSWERS: dict[str, Any] = {
     "collection_exists": False,
     "get_collection": INFO,
     "query_batch_points": lambda requests: [QueryResponse(points=[]) for _ in requests],
+    "query_points": lambda **_: QueryResponse(points=[]),
     "scroll": ([], None),
     "retrieve": [],
     "count": models.CountResult(count=7),
@@ -70,7 +71,7 @@ class Recorder:
         def method(*args: Any, **kwargs: Any) -> Any:
             self.calls.append((name, args, kwargs))
             answer = ANSWERS.get(name, True)
-            return answer(kwargs["requests"]) if callable(answer) else answer
+            return answer(**kwargs) if callable(answer) else answer
 
         return method
 
@@ -227,6 +228,27 @@ def test_the_callers_optimizer_settings_win() -> None:
 
 
 # -- queries -------------------------------------------------------------------------------------
+
+
+def test_a_query_on_its_own_travels_as_an_array() -> None:
+    store, recorder = sync_store()
+    inner = VectorQuery(np.float32([1, -1]), "coarse", 40, QuerySettings(rescore=False), filter=FILTER)
+    vector = np.float32([0.5, 0.25, 0])
+    settings = QuerySettings(hnsw_ef=64)
+    outer = VectorQuery(
+        vector, "fine", 10, settings, offset=3, prefetch=inner, score_threshold=0.5, with_vectors=("fine",)
+    )
+    run(store.query([outer]))
+    (sent,) = recorder.sent("query_points")
+    assert sent.pop("query") is vector
+    prefetch = sent.pop("prefetch").model_dump(mode="json", exclude_none=True)
+    assert (prefetch["query"], prefetch["using"], prefetch["limit"]) == ([1.0, -1.0], "coarse", 40)
+    assert prefetch["filter"] == FILTER
+    assert sent.pop("search_params").hnsw_ef == 64
+    assert sent == {
+        "using": "fine", "query_filter": None, "score_threshold": 0.5,
+        "limit": 10, "offset": 3, "with_payload": True, "with_vectors": ["fine"],
+    }  # fmt: skip
 
 
 def test_all_queries_travel_in_one_request() -> None:

@@ -461,14 +461,14 @@ class Chain(Quantizer):
     @staticmethod
     def _through(links: Sequence[Quantizer], q: FloatArray, distance: Distance) -> EncodedQueries:
         """Queries as the last of ``links`` leaves them, with the map back to ``distance`` before the first."""
-        scale, offset = np.ones(len(q), np.float32), np.zeros(len(q), np.float32)
-        for link in links:
-            coded = link.encode_query(q, distance)
+        # Checked once, on the way into the chain: a search should not pay for every link.
+        mapped = links[0]._encode_query(q, distance) if links else EncodedQueries.plain(q)
+        for link in links[1:]:
+            coded = link._encode_query(mapped.vectors, distance)
             # similarity = scale * (link.scale * raw + link.offset) + offset, from the outside in.
-            offset = np.asarray(offset + scale * coded.offset, np.float32)
-            scale = np.asarray(scale * coded.scale, np.float32)
-            q = coded.vectors
-        return EncodedQueries(q, scale, offset)
+            offset = np.asarray(mapped.offset + mapped.scale * coded.offset, np.float32)
+            mapped = EncodedQueries(coded.vectors, np.asarray(mapped.scale * coded.scale, np.float32), offset)
+        return mapped
 
     def _outward(self, coded: EncodedQueries, distance: Distance) -> EncodedQueries:
         """``coded`` with its map continued from the inner distance to the caller's."""

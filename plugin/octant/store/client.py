@@ -231,8 +231,14 @@ class ClientStore(Store):
     def query(self, queries: Sequence[VectorQuery]) -> Flow[list[list[StoredPoint]]]:
         if not queries:
             return []
-        requests = [translate.request(query, local=self._connection.local) for query in queries]
-        found = yield from self._ask(lambda client: client.query_batch_points(self._name, requests=requests))
+        local = self._connection.local
+        if len(queries) == 1:
+            # On its own a query travels as an array: the client copies a batch, number by number.
+            alone = translate.arguments(queries[0], local=local)
+            found = [(yield from self._ask(lambda client: client.query_points(self._name, **alone)))]
+        else:
+            requests = [translate.request(query, local=local) for query in queries]
+            found = yield from self._ask(lambda client: client.query_batch_points(self._name, requests=requests))
         return [
             [answers.stored(point, query.with_vectors) for point in answer.points]
             for query, answer in zip(queries, found, strict=True)

@@ -190,6 +190,23 @@ def request(query: VectorQuery, *, local: bool) -> models.QueryRequest:
     )
 
 
+def arguments(query: VectorQuery, *, local: bool) -> dict[str, Any]:
+    """One query on its own, as ``query_points`` takes it."""
+    vector = query.vector
+    return {
+        "query": _sparse(vector) if isinstance(vector, SparseVector) else vector,
+        "using": query.using or None,
+        "prefetch": None if query.prefetch is None else _prefetch(query.prefetch, local=local),
+        "query_filter": None if query.filter is None else filter_(query.filter),
+        "search_params": None if local else _settings(query.settings),
+        "score_threshold": query.score_threshold,
+        "limit": query.limit,
+        "offset": query.offset or None,
+        "with_payload": query.with_payload,
+        "with_vectors": selection(query.with_vectors),
+    }
+
+
 def _prefetch(query: VectorQuery, *, local: bool) -> models.Prefetch:
     return models.Prefetch(
         query=_target(query.vector),
