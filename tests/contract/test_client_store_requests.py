@@ -129,7 +129,7 @@ async def test_sync_and_async_clients_are_asked_the_same(name: str) -> None:
     astore = ClientStore(None, aclient, "docs", parallel=1)
     expected = run(OPERATIONS[name](store))
     assert await arun(OPERATIONS[name](astore)) == expected
-    assert aclient.calls == recorder.calls
+    assert repr(aclient.calls) == repr(recorder.calls)  # arrays have no single truth
     assert recorder.calls
 
 
