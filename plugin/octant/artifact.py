@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from octant.assemble import quantizer_class
-from octant.errors import ArtifactError, InputError
+from octant.errors import ArtifactError
 from octant.quantizers.base import Chain, Quantizer, SecondCopy
 from octant.records import JSON
 from octant.representation import Representation
@@ -82,10 +82,12 @@ def load(data: bytes, *, expected: str | None = None) -> tuple[Representation, i
         raise ArtifactError(f"expected an artifact with SHA-256 {expected}, got {found}: it is corrupt; {_REMEDY}")
     arrays, header = _read(data)
     try:
-        representation = _rebuild(header, arrays)
-        return representation, int(header["dim"])
-    except (KeyError, TypeError, ValueError, InputError) as error:
+        representation, dim = _rebuild(header, arrays), int(header["dim"])
+        for chain in representation.stages.values():
+            chain.check_input(dim)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"the artifact does not hold a whole representation ({error!r}): {_REMEDY}") from error
+    return representation, dim
 
 
 def _arrays(representation: Representation) -> dict[str, NDArray[Any]]:

@@ -76,26 +76,24 @@ def load(group: Group, name: str) -> object:
 
 
 def _import(entry: EntryPoint) -> object:
-    info = _info(entry)
     try:
         return entry.load()
-    except ModuleNotFoundError as error:
-        if not info.extras:
-            raise PluginError(_broken(info, error)) from error
-        if info.package != _OWN_PACKAGE:
-            hint = f"pip install '{info.package}[{','.join(info.extras)}]'"
-            raise PluginError(f"{_broken(info, error)}; perhaps {hint} brings what it needs") from error
-        raise MissingExtraError(info.name, module=error.name or str(error), extra=info.extras[0]) from error
     except MissingExtraError:
         raise
     except Exception as error:  # whatever a stranger's module raises, the message must name the package
-        raise PluginError(_broken(info, error)) from error
+        raise _blame(_info(entry), error) from error
 
 
-def _broken(info: PluginInfo, error: Exception) -> str:
-    return (
+def _blame(info: PluginInfo, error: Exception) -> Exception:
+    """The error to raise when importing a plugin raised ``error``."""
+    hint = ""
+    if isinstance(error, ModuleNotFoundError) and info.extras:
+        if info.package == _OWN_PACKAGE:
+            return MissingExtraError(info.name, module=error.name or str(error), extra=info.extras[0])
+        hint = f"; perhaps pip install '{info.package}[{','.join(info.extras)}]' brings what it needs"
+    return PluginError(
         f"the plugin {info.name!r} of the package {info.package} {info.version} cannot be imported from "
-        f"{info.target}: {type(error).__name__}: {error}"
+        f"{info.target}: {type(error).__name__}: {error}{hint}"
     )
 
 

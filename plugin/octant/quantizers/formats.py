@@ -38,7 +38,8 @@ class _Scaled(Quantizer):
     def _decode(self, codes: CodeArray) -> FloatArray:
         if codes.shape[1] <= SCALE_BYTES:
             raise DimensionError(f"{self!r} codes have more than {SCALE_BYTES} bytes each, got {codes.shape[1]}")
-        raw = codes.astype(np.uint8)
+        with np.errstate(invalid="ignore"):  # what does not fit a byte is refused below, with better words
+            raw = codes.astype(np.uint8)
         if not np.array_equal(raw, codes):
             raise VectorValueError(f"{self!r} codes are bytes: whole numbers from 0 to 255")
         scales = np.ascontiguousarray(raw[:, :SCALE_BYTES]).view("<f4")
