@@ -113,11 +113,6 @@ class Representation:
 
     @property
     def learns(self) -> bool:
-        """Whether any codec learns something that must be kept beside the vectors."""
-        return any(chain.learns for chain in self.stages.values())
-
-    @property
-    def learns(self) -> bool:
         """Whether there is anything to fit, and so anything to keep beside the vectors."""
         return any(chain.learns for chain in self.stages.values())
 
