@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
+from math import isfinite
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -183,7 +184,9 @@ class Reader:
 
     def _line(self, path: Path, place: str, line: bytes) -> Document:
         try:
-            entry = json.loads(line.decode("utf-8-sig"), parse_constant=_refuse_constant)
+            entry = json.loads(
+                line.decode("utf-8-sig"), parse_constant=_refuse, parse_int=_integer, parse_float=_finite
+            )
         except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
             raise _UnreadableError(f"not a line of UTF-8 JSON: {error}") from error
         if not isinstance(entry, dict) or not isinstance(entry.get("text"), str):
@@ -255,5 +258,15 @@ def _check_text(text: str) -> None:
         raise _UnreadableError("holds half of a surrogate pair, which is no Unicode text") from error
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def _refuse(number: str) -> Any:
+    raise ValueError(f"{number} is no number that Qdrant can keep")
+
+
+def _integer(number: str) -> int:
+    value = int(number)
+    return value if -(2**63) <= value < 2**64 else _refuse(number)
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if isfinite(value) else _refuse(number)

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from octant import SearchKnobs
 from octant.cli.demo_corpus import passages
 from octant.cli.indexer import embed
 from octant.cli.output import AsJson, echo_json, note, size, table
@@ -20,7 +21,6 @@ from octant.embedders import Embedder, embedder
 from octant.errors import InputError, MissingExtraError
 from octant.flow import run
 from octant.hub import BUNDLED, MINILM, bundled_path
-from octant.layout import SearchKnobs
 from octant.records import JSON, FloatArray, Footprint, Ranking
 
 BEFORE = "float32"
