@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -26,6 +27,7 @@ from points import Lookup, Points, make_points
 from qdrant_client import QdrantClient, models
 
 from octant import Collection
+from octant.errors import LocalModeWarning
 from octant_langchain import OctantVectorStore
 
 FLUSH_EVERY = 4096
@@ -33,6 +35,7 @@ NAME = "benchmark"
 
 
 def main() -> None:
+    warnings.simplefilter("ignore", LocalModeWarning)  # compression is not what is measured here
     options = parser(__doc__)
     options.add_argument("--points", type=int, default=4000)
     options.add_argument("--dimension", type=int, default=384)
@@ -109,14 +112,16 @@ def local_raw(points: Points, batch_size: int, *, lists: bool = False):
 @contextmanager
 def local_langchain(points: Points, batch_size: int):
     with empty_client(points) as client:
-        store = QdrantVectorStore(client, NAME, Lookup(points.texts, points.rows), validate_embeddings=False)
+        store = QdrantVectorStore(
+            client, NAME, Lookup(points.texts, points.rows), validate_embeddings=False, validate_collection_config=False
+        )
         yield lambda: store.add_texts(points.texts, points.metadatas, points.ids, batch_size=batch_size)
 
 
 @contextmanager
-def octant_collection(points: Points, batch_size: int, location: object = ":memory:"):
+def collection(points: Points, batch_size: int, make_location: Callable = lambda: ":memory:"):
     payloads = [{"metadata": metadata} for metadata in points.metadatas]
-    with Collection.create(NAME, location=location, represent="float32", dimension=points.vectors.shape[1]) as stored:
+    with empty_collection(points, make_location) as stored:
         yield lambda: stored.add(
             points.texts, vectors=points.vectors, payloads=payloads, ids=points.ids, batch_size=batch_size,
             optimize=False,
@@ -124,34 +129,29 @@ def octant_collection(points: Points, batch_size: int, location: object = ":memo
 
 
 @contextmanager
-def octant_store(points: Points, batch_size: int, **where: object):
-    embedding = Lookup(points.texts, points.rows)
-    store = OctantVectorStore.from_texts([], embedding, collection_name=NAME, represent="float32", **where)
-    yield lambda: store.add_texts(points.texts, points.metadatas, ids=points.ids, batch_size=batch_size)
-    store.collection.close()
+def vector_store(points: Points, batch_size: int, make_location: Callable = lambda: ":memory:"):
+    with empty_collection(points, make_location, embedding=Lookup(points.texts, points.rows)) as stored:
+        store = OctantVectorStore(collection=stored)
+        yield lambda: store.add_texts(points.texts, points.metadatas, ids=points.ids, batch_size=batch_size)
 
 
-@contextmanager
-def edge_store(points: Points, batch_size: int):
-    with tempfile.TemporaryDirectory() as folder, octant_store(points, batch_size, path=folder) as load:
-        yield load
+def empty_collection(points: Points, make_location: Callable, embedding: Lookup | None = None) -> Collection:
+    return Collection.create(
+        NAME,
+        location=make_location(),
+        embedding=embedding,
+        represent="float32",
+        dimension=points.vectors.shape[1],
+    )
 
 
-@contextmanager
-def local_collection(points: Points, batch_size: int):
-    with octant_collection(points, batch_size, QdrantClient(":memory:")) as load:
-        yield load
-
-
-@contextmanager
-def local_store(points: Points, batch_size: int):
-    with octant_store(points, batch_size, client=QdrantClient(":memory:")) as load:
-        yield load
+def in_memory() -> QdrantClient:
+    return QdrantClient(":memory:")
 
 
 @contextmanager
 def empty_client(points: Points):
-    client = QdrantClient(":memory:")
+    client = in_memory()
     vectors = models.VectorParams(size=points.vectors.shape[1], distance=models.Distance.COSINE)
     client.create_collection(NAME, vectors_config=vectors)
     yield client
@@ -161,13 +161,13 @@ def empty_client(points: Points):
 CONTENDERS = {
     ("edge", "raw"): edge_raw,
     ("edge", "raw, given lists"): partial(edge_raw, lists=True),
-    ("edge", "Collection"): octant_collection,
-    ("edge", "OctantVectorStore"): edge_store,
+    ("edge", "Collection"): collection,
+    ("edge", "OctantVectorStore"): vector_store,
     ("local", "raw"): local_raw,
     ("local", "raw, given lists"): partial(local_raw, lists=True),
     ("local", "langchain-qdrant"): local_langchain,
-    ("local", "Collection"): local_collection,
-    ("local", "OctantVectorStore"): local_store,
+    ("local", "Collection"): partial(collection, make_location=in_memory),
+    ("local", "OctantVectorStore"): partial(vector_store, make_location=in_memory),
 }
 
 # -- what came out ---------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,12 +25,14 @@ from points import Lookup, Points, make_points
 from qdrant_client import QdrantClient
 
 from octant import Collection
+from octant.errors import LocalModeWarning
 from octant_langchain import OctantVectorStore
 
 NAME = "benchmark"
 
 
 def main() -> None:
+    warnings.simplefilter("ignore", LocalModeWarning)
     options = parser(__doc__)
     options.add_argument("--points", type=int, default=1000)
     options.add_argument("--dimension", type=int, default=384)
@@ -58,45 +61,46 @@ Ask = Callable[[str], object]
 @contextmanager
 def local_clients(points: Points, k: int):
     client = QdrantClient(":memory:")
-    embedding = Lookup(points.texts, points.rows)
-    ours = filled(points, client=client)
-    theirs = QdrantVectorStore(client, NAME, embedding, validate_embeddings=False)
-    vector_of = embedding.rows
-    yield {
-        "raw": lambda text: client.query_points(NAME, query=vector_of[text], limit=k, with_payload=True),
-        "langchain-qdrant": lambda text: theirs.similarity_search_with_score(text, k),
-        "OctantVectorStore": lambda text: ours.similarity_search_with_score(text, k),
-        "Collection": lambda text: ours.collection.search(text, k),
-    }
-    ours.collection.close()
+    vector_of = Lookup(points.texts, points.rows).rows
+    with filled(points, client) as collection:
+        ours = OctantVectorStore(collection=collection)
+        theirs = QdrantVectorStore(
+            client, NAME, collection.embedding.source, validate_embeddings=False, validate_collection_config=False
+        )
+        yield {
+            "raw": lambda text: client.query_points(NAME, query=vector_of[text], limit=k, with_payload=True),
+            "langchain-qdrant": lambda text: theirs.similarity_search_with_score(text, k),
+            "OctantVectorStore": lambda text: ours.similarity_search_with_score(text, k),
+            "Collection": lambda text: collection.search(text, k),
+        }
 
 
 @contextmanager
 def edge_clients(points: Points, k: int):
-    embedding = Lookup(points.texts, points.rows)
-    with tempfile.TemporaryDirectory() as folder:
-        filled(points, path=folder).collection.close()
-        with Collection.open(NAME, location=folder, embedding=embedding) as collection:
-            ours = OctantVectorStore(collection)
-            # A second reader of the same files; Edge itself does not lock them.
-            shard = qe.EdgeShard.load(str(next(Path(folder).glob("*/shard"))))
-            yield {
-                "raw": lambda text: shard.query(nearest(embedding.rows[text], k)),
-                "OctantVectorStore": lambda text: ours.similarity_search_with_score(text, k),
-                "Collection": lambda text: collection.search(text, k),
-            }
-            shard.close()
+    vector_of = Lookup(points.texts, points.rows).rows
+    with tempfile.TemporaryDirectory() as folder, filled(points, folder) as collection:
+        ours = OctantVectorStore(collection=collection)
+        # A second reader of the same files; Edge itself does not lock them.
+        shard = qe.EdgeShard.load(str(next(Path(folder).glob("*/shard"))))
+        yield {
+            "raw": lambda text: shard.query(nearest(vector_of[text], k)),
+            "OctantVectorStore": lambda text: ours.similarity_search_with_score(text, k),
+            "Collection": lambda text: collection.search(text, k),
+        }
+        shard.close()
 
 
 def nearest(vector: list[float], k: int) -> qe.QueryRequest:
     return qe.QueryRequest(limit=k, query=qe.Query.Nearest(vector), with_payload=True)
 
 
-def filled(points: Points, **where: object) -> OctantVectorStore:
+@contextmanager
+def filled(points: Points, location: object):
+    """A float32 collection of all points, laid out as langchain-qdrant lays it out."""
     embedding = Lookup(points.texts, points.rows)
-    store = OctantVectorStore.from_texts([], embedding, collection_name=NAME, represent="float32", **where)
-    store.add_texts(points.texts, points.metadatas, ids=points.ids)
-    return store
+    with Collection.create(NAME, location=location, embedding=embedding, represent="float32") as collection:
+        OctantVectorStore(collection=collection).add_texts(points.texts, points.metadatas, ids=points.ids)
+        yield collection
 
 
 # -- timing -----------------------------------------------------------------------------------------
