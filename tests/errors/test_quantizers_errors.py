@@ -182,6 +182,12 @@ def test_state_that_does_not_belong_is_refused(x: Any) -> None:
         PCA.restore({"m": 4}, state)
 
 
+def test_a_chain_is_rebuilt_from_its_artifact(x: Any) -> None:
+    chain = quantizer("pca(4)|float8").fit(x)
+    with pytest.raises(InputError, match=r"a chain is rebuilt by octant\.artifact\.load"):
+        Chain.restore(chain.config, chain.state)
+
+
 def test_a_stage_has_one_of_two_names(x: Any) -> None:
     with pytest.raises(InputError, match="stage must be 'coarse' or 'fine', got 'medium'"):
         Representation.parse("turbo8").decode(x, "medium")  # type: ignore[arg-type]

@@ -337,6 +337,18 @@ class Chain(Quantizer):
         self._check_fitted()
         return {f"{i}.{key}": value for i, link in enumerate(self.links) for key, value in link.state.items()}
 
+    @classmethod
+    def restore(cls, config: Mapping[str, JSON], state: Mapping[str, NDArray[Any]]) -> Self:
+        """Not for a chain: its links have classes of their own, which only their names lead to.
+
+        Raises
+        ------
+        InputError
+            Always; :func:`octant.artifact.load` rebuilds chains.
+        """
+        del config, state
+        raise InputError("a chain is rebuilt by octant.artifact.load, which finds the classes of its links by name")
+
     @property
     def input_dim(self) -> int | None:
         """Coordinates that the first link was fitted on; None where any number will do."""
