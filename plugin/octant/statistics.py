@@ -40,9 +40,7 @@ class Estimate:
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
-def bootstrap_mean(
-    values: ArrayLike, *, seed: int = 0, resamples: int = 2000, level: float = 0.95
-) -> Estimate:
+def bootstrap_mean(values: ArrayLike, *, seed: int = 0, resamples: int = 2000, level: float = 0.95) -> Estimate:
     """Mean of ``values`` (n,) with its interval at confidence ``level``.
 
     Raises

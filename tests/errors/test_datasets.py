@@ -31,9 +31,7 @@ def folder(tmp_path):
         [{"_id": "d1", "title": "Fish", "text": "swim"}, {"_id": "d2", "title": "", "text": "birds fly"},
          {"_id": "d3", "text": "moles dig"}],
     )  # fmt: skip
-    write_lines(
-        root / "queries-a.jsonl.gz", [{"_id": "q1", "text": "who swims?"}, {"_id": "q9", "text": "unjudged"}]
-    )
+    write_lines(root / "queries-a.jsonl.gz", [{"_id": "q1", "text": "who swims?"}, {"_id": "q9", "text": "unjudged"}])
     write_lines(root / "queries-b.jsonl", [{"_id": "q2", "text": "who digs?"}])
     write_qrels(root / "qrels-a.tsv", [("q1", "d1", 2), ("q1", "d2", 0)])
     write_qrels(root / "qrels-b.tsv", [("q2", "d3", 1)])
@@ -65,9 +63,7 @@ def test_the_folder_of_judgements_that_beir_ships_is_read(folder):
 
 
 def test_gzipped_judgements_are_left_alone(folder):
-    (folder / "qrels-a-full.tsv.gz").write_bytes(
-        gzip.compress(b"query-id\tcorpus-id\tscore\nq1\tnowhere\t1\n")
-    )
+    (folder / "qrels-a-full.tsv.gz").write_bytes(gzip.compress(b"query-id\tcorpus-id\tscore\nq1\tnowhere\t1\n"))
     assert read_dataset(folder).qrels["q1"] == {"d1": 2, "d2": 0}
 
 
@@ -149,9 +145,7 @@ def test_an_unknown_split_lists_the_known_ones(folder):
 
 def test_a_split_without_queries_is_refused(folder):
     write_qrels(folder / "qrels-c.tsv", [("q2", "d3", 1)])
-    with pytest.raises(
-        ValueError, match=r"none of queries-a\.jsonl\.gz, queries-b\.jsonl belongs to the split 'c'"
-    ):
+    with pytest.raises(ValueError, match=r"none of queries-a\.jsonl\.gz, queries-b\.jsonl belongs to the split 'c'"):
         read_dataset(folder, split="c")
 
 
@@ -227,9 +221,7 @@ def test_pickled_ids_are_never_unpickled(tmp_path):
 
 def test_other_arrays_are_named(tmp_path):
     np.savez(tmp_path / "o.npz", words=["a"], vectors=np.eye(2))
-    with pytest.raises(
-        ValueError, match=r"expected the arrays 'ids' and 'vectors', found \['vectors', 'words'\]"
-    ):
+    with pytest.raises(ValueError, match=r"expected the arrays 'ids' and 'vectors', found \['vectors', 'words'\]"):
         read_dataset(tmp_path / "o.npz")
 
 

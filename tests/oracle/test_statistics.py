@@ -40,9 +40,7 @@ def test_interval_agrees_with_the_normal_one_on_many_queries():
     values = np.random.default_rng(0).normal(size=4000)
     estimate = bootstrap_mean(values)
     half = 1.96 * values.std() / np.sqrt(len(values))
-    assert (estimate.low, estimate.high) == pytest.approx(
-        (values.mean() - half, values.mean() + half), abs=0.1 * half
-    )
+    assert (estimate.low, estimate.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says():
