@@ -113,6 +113,10 @@ class SearchOptions:
         return as_knobs(self.search_params)
 
 
+# Made once: most searches set nothing.
+_PLAIN_FUSION, _PLAIN_KNOBS = Fusion(), SearchKnobs()
+
+
 def as_fusion(value: Any) -> Fusion:
     """Octant's form of qdrant-client's fusion queries, of a name, or of None.
 
@@ -122,7 +126,7 @@ def as_fusion(value: Any) -> Fusion:
         If it is none of these, or weighs branches by Qdrant's formula, which is not Octant's.
     """
     if value is None:
-        return Fusion()
+        return _PLAIN_FUSION
     if isinstance(value, str | Fusion):
         return Fusion.parse(getattr(value, "value", value))
     named, ranked = getattr(value, "fusion", None), getattr(value, "rrf", None)
@@ -150,7 +154,7 @@ def as_knobs(value: Any) -> SearchKnobs:
         If a parameter is set that Octant does not pass on.
     """
     if value is None or isinstance(value, SearchKnobs):
-        return value or SearchKnobs()
+        return value or _PLAIN_KNOBS
     given = dict(value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value)
     given |= given.pop("quantization", None) or {}
     wanted = {name: setting for name, setting in given.items() if setting not in (None, False) or name == "rescore"}

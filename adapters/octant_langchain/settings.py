@@ -239,6 +239,8 @@ def read(kind: type[T], options: Mapping[str, Any]) -> T:
     TypeError
         Naming an option that it does not have, the nearest it has, and all of them.
     """
+    if not options:
+        return kind()
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for name in options:
         if name not in known:

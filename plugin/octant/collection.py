@@ -37,6 +37,7 @@ from octant.sparse import sparse_encoder
 from octant.version import __version__
 
 SPARSE_NAME = "sparse"
+DEFAULT_KNOBS = SearchKnobs()
 TEXT_KEY = "page_content"
 
 
@@ -439,7 +440,7 @@ class Collection:
         queries : list of str, or (n, dim) array_like
         """
         request = Request(
-            k, offset, filter, score_threshold, knobs or SearchKnobs(), mode, Fusion.parse(fusion), with_vectors
+            k, offset, filter, score_threshold, knobs or DEFAULT_KNOBS, mode, Fusion.parse(fusion), with_vectors
         )
         return (yield from searching.search(self._core, list(queries), request))
 

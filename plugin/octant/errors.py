@@ -170,4 +170,4 @@ class PartialUploadError(StoreError):
 
 
 class LocalModeWarning(UserWarning):
-    """The collection lives in qdrant-client's local mode, which compresses nothing: its sizes and recall mean nothing."""
+    """qdrant-client's local mode compresses nothing: sizes and recall measured on it mean nothing."""

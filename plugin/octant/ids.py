@@ -7,7 +7,7 @@ UUID derived from the string, and the string itself is kept in the payload so th
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from octant.core import Core, describe, fit, materialize, note_embedding
-from octant.errors import InputError, OctantError, PartialUploadError, TooFewVectorsError
+from octant.errors import InputError, PartialUploadError, TooFewVectorsError
 from octant.flow import Flow, step
 from octant.layout import PointBatch
 from octant.payloads import complete as payload_rows
@@ -19,6 +21,10 @@ from octant.vectors import as_matrix
 
 FIT_TEXTS = 5_000
 """Texts embedded before a representation is fitted on them."""
+WRITE_TEXTS = 4_096
+"""Texts that are embedded, at most, between two writes."""
+WRITE_SECONDS = 2.0
+"""Seconds of embedding after which what there is gets written."""
 FIT_VECTORS = 50_000
 """Vectors, drawn at random from those given, that a representation is fitted on."""
 WRITE_VECTORS = 16_384
@@ -114,10 +120,13 @@ def add(
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
     start = 0
     while start < len(batch):
-        stop = min(len(batch), start + _chunk(core, batch, batch_size))
         try:
-            yield from _store_rows(core, batch, start, stop, batch_size, progress)
-        except OctantError as error:
+            x, stop = yield from _next_vectors(core, batch, start, batch_size)
+            if x is not None and not core.representation.fitted:
+                yield from _fit_on(core, batch, x)
+            points = yield from step(partial(_points, core, batch, x, start, stop))
+            yield from core.store.upsert(points, batch_size=batch_size, progress=progress)
+        except Exception as error:
             if start == 0 and not isinstance(error, PartialUploadError):
                 raise
             raise _partial(batch, start, error) from error
@@ -126,32 +135,40 @@ def add(
     return list(batch.ids)
 
 
-def _chunk(core: Core, batch: Documents, batch_size: int) -> int:
-    """Rows to take next: as many as a fit wants before the first write, then as many as one write takes."""
-    if batch.vectors is not None:
-        return WRITE_VECTORS
-    return batch_size if core.representation.fitted else max(FIT_TEXTS, batch_size)
+def _next_vectors(core: Core, batch: Documents, start: int, batch_size: int) -> Flow[tuple[FloatArray | None, int]]:
+    """Prepared vectors of the rows to write next, and where those rows end; None where all vectors are sparse."""
+    stop = min(len(batch), start + WRITE_VECTORS)
+    if core.sparse_only:
+        return None, stop
+    if batch.vectors is None:
+        return (yield from _embedded(core, batch.texts or [], start, batch_size))
+    if core.draft:
+        yield from materialize(core, batch.vectors.shape[1])
+    return batch.vectors[start:stop], stop
 
 
-def _store_rows(
-    core: Core, batch: Documents, start: int, stop: int, batch_size: int, progress: Progress | None
-) -> Flow[None]:
-    x = None if core.sparse_only else (yield from _vectors(core, batch, start, stop))
-    if x is not None and not core.representation.fitted:
-        yield from _fit_on(core, batch, x)
-    points = yield from step(lambda: _points(core, batch, x, start, stop))
-    yield from core.store.upsert(points, batch_size=batch_size, progress=progress)
+def _embedded(core: Core, texts: list[str], start: int, batch_size: int) -> Flow[tuple[FloatArray, int]]:
+    """Embeddings of the next texts: as many as a fit wants, else as many as the model makes in a moment.
 
-
-def _vectors(core: Core, batch: Documents, start: int, stop: int) -> Flow[FloatArray]:
-    if batch.vectors is not None:
-        if core.draft:
-            yield from materialize(core, batch.vectors.shape[1])
-        return batch.vectors[start:stop]
-    raw = yield from embed(core, (batch.texts or [])[start:stop])
-    x = core.prepare(raw, what="embeddings")
-    yield from note_embedding(core, raw)
-    return x
+    A fast model so fills large writes, which cost the engine least; a slow one loses little when killed.
+    """
+    fitted = core.representation.fitted
+    end = min(len(texts), start + (WRITE_TEXTS if fitted else FIT_TEXTS))
+    deadline = time.monotonic() + WRITE_SECONDS
+    parts: list[FloatArray] = []
+    stop = start
+    while stop < end and not (parts and fitted and time.monotonic() > deadline):
+        try:
+            raw = yield from embed(core, texts[stop : min(stop + batch_size, end)])
+            part = core.prepare(raw, what="embeddings")
+        except Exception:
+            if not (parts and fitted):
+                raise
+            break  # what is embedded gets stored; the next round meets the failure again
+        yield from note_embedding(core, raw)
+        parts.append(part)
+        stop += len(part)
+    return np.concatenate(parts), stop
 
 
 def embed(core: Core, texts: list[str]) -> Flow[FloatArray]:
@@ -203,7 +220,7 @@ def _codes(core: Core, x: FloatArray) -> dict[str, CodeArray]:
     return {stages.coarse.name: coarse, stages.fine.name: fine}
 
 
-def _partial(batch: Documents, start: int, error: OctantError) -> PartialUploadError:
+def _partial(batch: Documents, start: int, error: Exception) -> PartialUploadError:
     missing = batch.ids[start:]
     cause: BaseException = error
     if isinstance(error, PartialUploadError):

@@ -14,6 +14,7 @@ import numpy as np
 from octant.errors import InputError
 from octant.records import (
     JSON,
+    CodeArray,
     Datatype,
     Distance,
     EncodedQueries,
@@ -162,7 +163,11 @@ class Stages:
 
 
 def lay_out(
-    stages: Stages, *, hnsw: HnswSettings | None = None, sparse: str | None = None, payload_placement: Placement = "cold"
+    stages: Stages,
+    *,
+    hnsw: HnswSettings | None = None,
+    sparse: str | None = None,
+    payload_placement: Placement = "cold",
 ) -> CollectionLayout:
     """The collection that holds ``stages``: what is searched in RAM, what only rescores cold and without a graph."""
     hnsw = hnsw or HnswSettings()
@@ -416,7 +421,7 @@ class PointBatch:
     """
 
     ids: Sequence[int | str]
-    vectors: Mapping[str, FloatArray]
+    vectors: Mapping[str, CodeArray]
     payloads: Sequence[Mapping[str, object]]
     sparse: Mapping[str, Sequence[SparseVector]] = field(default_factory=dict)
 
@@ -451,5 +456,3 @@ class StoredPoint:
     score: float
     payload: Mapping[str, object]
     vectors: Mapping[str, FloatArray]
-
-

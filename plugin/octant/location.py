@@ -60,7 +60,9 @@ def _edge(path: str, name: str, options: dict[str, Any]) -> Store:
     if options:
         raise InputError(f"Edge collections take the option wal, got {', '.join(options)}")
     if not path:
-        raise InputError("a location is a directory, ':memory:', an http(s) URL or a Qdrant client; got an empty string")
+        raise InputError(
+            "a location is a directory, ':memory:', an http(s) URL or a Qdrant client; got an empty string"
+        )
     return EdgeStore(None if path == ":memory:" else path, name, wal=wal)
 
 

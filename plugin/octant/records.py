@@ -147,7 +147,7 @@ class EncodedQueries:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: ARG002
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self.vectors, dtype=dtype)
 
 

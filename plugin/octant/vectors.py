@@ -74,7 +74,7 @@ def unit_rows(x: FloatArray, *, what: str = "vectors") -> FloatArray:
     if not norms.all():
         zero = np.flatnonzero(norms[:, 0] == 0)
         raise VectorValueError(f"{what} must not be all zeros under cosine; row {zero[0]} is ({len(zero)} such rows)")
-    return np.divide(x, norms, dtype=np.float32, casting="same_kind")
+    return np.asarray(np.divide(x, norms, dtype=np.float32, casting="same_kind"))
 
 
 def similarity(q: FloatArray, x: FloatArray, distance: Distance) -> FloatArray:
