@@ -386,7 +386,8 @@ def _settings(
     needs: StorageNeeds, encoded: EncodedQueries, row: int, distance: Distance, knobs: SearchKnobs
 ) -> tuple[QuerySettings, ScoreMap]:
     scale, offset = float(encoded.scale[row]), float(encoded.offset[row])
-    if needs.quantization is None or (knobs.exact and needs.rescore):
+    if needs.quantization is None or knobs.exact:
+        # An exact search passes the second copy by: its raw scores are the stored vectors' own.
         settings = QuerySettings(hnsw_ef=knobs.hnsw_ef, exact=knobs.exact)
         return settings, ScoreMap(scale, offset, needs.metric, distance)
     rescore = needs.rescore if knobs.rescore is None else knobs.rescore

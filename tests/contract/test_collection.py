@@ -320,3 +320,13 @@ def test_progress_is_shown_only_on_request(location, capsys):
         assert capsys.readouterr().err == ""
         c.add(vectors=clustered(10), progress=True)
         assert "10/10" in capsys.readouterr().err
+
+
+def test_an_exact_search_scores_like_any_other_where_the_second_copy_is_the_code(tmp_path):
+    pytest.importorskip("octant_toy_quantizer", reason="needs tests/toy_plugin installed")
+    x = clustered(400)
+    with Collection.create("c", location=tmp_path, represent="toy_sign") as c:
+        c.add(vectors=x, ids=range(400))
+        usual, exact = c.search(x[3], k=5), c.search(x[3], k=5, knobs=SearchKnobs(exact=True))
+        assert usual[0].id == exact[0].id == 3
+        assert exact[0].score == pytest.approx(usual[0].score, rel=0.1)
