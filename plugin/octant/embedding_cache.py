@@ -59,7 +59,9 @@ def embed(
     return _kept(path, len(texts))
 
 
-def _embedded(model: Embedder, role: Role, texts: Sequence[str], progress: Callable[[int], object] | None) -> FloatArray:
+def _embedded(
+    model: Embedder, role: Role, texts: Sequence[str], progress: Callable[[int], object] | None
+) -> FloatArray:
     blocks = []
     for start in range(0, len(texts), CHUNK):
         chunk = texts[start : start + CHUNK]
