@@ -343,7 +343,7 @@ class GrpcQdrant(messages.QdrantServicer, messages.CollectionsServicer, messages
     def QueryBatch(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.sent.append(request)
         hit = messages.ScoredPoint(id=messages.PointId(num=3), score=0.5)
-        return messages.QueryBatchResponse(result=[messages.BatchResult(result=[hit])])
+        return messages.QueryBatchResponse(result=[messages.BatchResult(result=[hit]) for _ in request.query_points])
 
 
 @pytest.fixture
