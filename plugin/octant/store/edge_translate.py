@@ -173,7 +173,8 @@ def _prefetch(query: VectorQuery) -> qe.Prefetch:
 
 
 def _nearest(query: VectorQuery) -> qe.Query:
-    vector: Any = sparse(query.vector) if isinstance(query.vector, SparseVector) else query.vector
+    # As a list: the binding reads an array number by number.
+    vector: Any = sparse(query.vector) if isinstance(query.vector, SparseVector) else query.vector.tolist()
     return qe.Query.Nearest(vector, using=query.using or None)
 
 
