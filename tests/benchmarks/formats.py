@@ -68,7 +68,7 @@ def specs(dimension: int) -> list[str]:
     return [
         "float16", "turbo16", "turbo8", "turbo4", "uint8",
         "float8(e4m3)", "float8(e5m2)", "int8", "int4",
-        "scalar", "product(x16)", "product(x64)",
+        "scalar", *(f"product(x{ratio})" for ratio in (4, 8, 16, 32, 64)),
         *(f"bq({bits})" for bits in ("1", "1.5", "2")), *(f"turbo({bits})" for bits in ("1", "1.5", "2", "4", "8")),
         *(f"{reducer}({half})" for reducer in ("pca", "truncate", "random_projection", "whiten")),
         *(f"pca({half})|{coder}" for coder in ("turbo8", "turbo4", "float8", "int8", "int4")),
