@@ -62,7 +62,7 @@ def main() -> None:
 def specs(dimension: int) -> list[str]:
     """Every built-in quantizer by itself, and what the paper and the design combine.
 
-    Product quantization at two of its five ratios: Qdrant takes minutes to build each.
+    Product quantization is what takes long: Qdrant needs minutes to build each of its ratios.
     """
     half = dimension // 2
     return [
