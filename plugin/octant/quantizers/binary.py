@@ -16,7 +16,7 @@ from octant.quantizers.base import Quantizer
 from octant.quantizers.binary_encode import Code
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, NativeQuantization, StorageNeeds
 
-SWEEPS = 4
+SWEEPS = 6
 """Rounds over all bits when a vector is encoded; more gain little."""
 _OVERSAMPLING = 8.0
 
@@ -28,7 +28,8 @@ class ComposedBinary(Quantizer):
     product of ``q`` with the decoded vector, up to the 8 bits a query coordinate keeps; nothing is rescored. Any
     number of bits may be asked for, below, at or above one a dimension.
 
-    ``fit`` looks at no more than 20,000 vectors, drawn by ``rng``; ``queries`` are ignored. It starts from principal
+    ``fit`` looks at no more than 20,000 vectors, drawn by ``rng``, and stretches fewer with mixtures of them;
+    ``queries`` are ignored. It starts from principal
     directions under a learned rotation (ITQ), on the residual again while bits are left, then lets codes
     (coordinate descent, :mod:`octant.quantizers.binary_encode`) and decoder (weighted least squares) take turns. The
     loss weighs the part of the error along the vector ``eta`` times the rest; ``eta`` is chosen among 1, 2, 4 and 8

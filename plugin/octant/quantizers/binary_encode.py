@@ -83,7 +83,7 @@ class Code:
         return codes
 
     def _start(self, x: FloatArray) -> FloatArray:
-        return np.where(self.encoder.T @ (x - self.mean).T >= 0, np.float32(1), np.float32(-1))
+        return np.where(self.encoder.T @ (x - self.mean).T >= 0, 1, -1).astype(np.float32)
 
     def _descend(self, x: FloatArray, bits: FloatArray, gram: FloatArray, sweeps: int) -> FloatArray:
         """``bits`` (bits, n) after at most ``sweeps`` rounds over all of them, in place."""
