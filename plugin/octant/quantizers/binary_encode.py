@@ -13,11 +13,13 @@ residual is ever formed again.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from octant.records import FloatArray
 
@@ -29,6 +31,7 @@ _BLOCK = 16
 """Bits whose flips are gathered before they are multiplied into the state of all bits."""
 _TOLERANCE = np.float32(1e-5)
 """Share of a bit's own weight that a flip must gain; less may be rounding, and could flip to and fro."""
+_ALONE = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,12 +159,11 @@ def _slices(n: int) -> Iterator[slice]:
 
 
 def _for_each(work: Callable[[slice], None], parts: Iterator[slice], threads: int | None) -> None:
-    """Run ``work`` on every part; numpy lets go of the interpreter, so threads are cores."""
-    workers = threads or os.cpu_count() or 1
-    if workers == 1:
-        for part in parts:
-            work(part)
-        return
-    with ThreadPoolExecutor(workers) as pool:
+    """Run ``work`` on every part; numpy lets go of the interpreter, so threads are cores.
+
+    The matrix products are small, and a BLAS that splits each of them among cores too costs many times what it gains.
+    Its number of threads belongs to the process, hence the lock.
+    """
+    with _ALONE, threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         for done in [pool.submit(work, part) for part in parts]:
             done.result()
