@@ -29,12 +29,12 @@ class ComposedBinary(Quantizer):
     number of bits may be asked for, below, at or above one a dimension.
 
     ``fit`` looks at no more than 20,000 vectors, drawn by ``rng``, and stretches fewer with mixtures of them;
-    ``queries`` are ignored. It starts from principal
-    directions under a learned rotation (ITQ), on the residual again while bits are left, then lets codes
-    (coordinate descent, :mod:`octant.quantizers.binary_encode`) and decoder (weighted least squares) take turns. The
-    loss weighs the part of the error along the vector ``eta`` times the rest. Scores then weigh directions of small
-    variance up (``reader``), which costs squared error and finds more. Both strengths are chosen by recall on held-out
-    vectors where there are at least 1,000 and twice ``bits``.
+    ``queries`` are ignored. It starts from principal directions under a learned rotation (ITQ), on the residual again
+    while bits are left, then lets codes (coordinate descent, :mod:`octant.quantizers.binary_encode`) and decoder
+    (weighted least squares) take turns. The loss weighs the part of the error along the vector ``eta`` times the rest.
+    Scores then weigh directions of small variance up (``reader``), which costs squared error and finds more. Both
+    strengths are chosen by recall on held-out vectors where there are at least 1,000 and twice ``bits``; fewer
+    vectors get ``eta`` 4 and no such weights.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ ETAS = (1.0, 2.0, 4.0, 8.0)
 """Weights of the error along the vector that compete on held-out vectors."""
 TILTS = (0.0, 0.1, 0.2, 0.3, 0.4)
 """Powers of the inverse variance that compete as weights of directions in scores."""
-_USUAL_ETA, _USUAL_TILT = 4.0, 0.2
+_USUAL_ETA, _USUAL_TILT = 4.0, 0.0
 _TRIAL, _TRIAL_ROUNDS, _TRIAL_QUERIES = 3000, 3, 300
 _LEAST_TO_HOLD_OUT = 1000
 _ROTATIONS = 15
@@ -42,7 +42,7 @@ def learn(x: FloatArray, bits: int, rng: np.random.Generator) -> tuple[Code, Flo
     _check_spread(sample)
     eta, tilt = _choose(sample, bits, rng)
     code = _alternate(_Start.of(_stretched(sample, rng), bits, rng), eta, ROUNDS)
-    return code, tilted(code, sample, tilt)
+    return code, _reader(code, sample, tilt)
 
 
 def _check_spread(x: FloatArray) -> None:
@@ -212,25 +212,28 @@ def _choose(sample: FloatArray, bits: int, rng: np.random.Generator) -> tuple[fl
     for eta in ETAS:
         code = _alternate(start, eta, _TRIAL_ROUNDS)
         codes = code.encode(held_out, sweeps=4)
-        recalls |= {(eta, tilt): _recall(codes @ tilted(code, seen, tilt), held_out) for tilt in TILTS}
+        recalls |= {(eta, tilt): _recall(codes @ _tilted(code, seen, tilt), held_out) for tilt in TILTS}
     return max(recalls, key=lambda choice: recalls[choice])
 
 
-def tilted(code: Code, x: FloatArray, power: float) -> FloatArray:
+def _tilted(code: Code, x: FloatArray, power: float) -> FloatArray:
     """The decoder (bits, dim) with the directions of small variance, which squared error shrinks most, made larger.
 
     What tells neighbours apart lies in all directions, what a short code keeps is mostly the largest: weighing
-    directions by their inverse variance to a small power gives back some of what was lost. One factor for all keeps
-    the estimates' size.
+    directions by their inverse variance to a small power gives back some of what was lost.
     """
-    centred = x - x.mean(axis=0)
+    centred = x - code.mean
     variances, directions_ = np.linalg.eigh((centred.T @ centred / len(x)).astype(np.float64))
-    weights = np.maximum(variances, 1e-6 * variances[-1]) ** -power
-    kept = code.decoder @ directions_
-    # For codes with the decoder's own second moment, this is the factor of least squared error.
-    shares = np.square(kept).sum(axis=0)
-    factor = (shares * weights).sum() / max((shares * weights**2).sum(), np.finfo(np.float64).tiny)
-    return np.asarray(factor * (kept * weights) @ directions_.T, np.float32)
+    weights = np.maximum(variances / variances[-1], 1e-6) ** -power
+    return np.asarray((code.decoder @ directions_ * weights) @ directions_.T, np.float32)
+
+
+def _reader(code: Code, x: FloatArray, power: float) -> FloatArray:
+    """The tilted decoder (bits, dim), scaled so that a vector's score for itself is right on average."""
+    seen = x[:_TRIAL]
+    tilted, centred = _tilted(code, x, power), seen - code.mean
+    found = float(np.vdot(centred, code.encode(seen, sweeps=4) @ tilted))
+    return np.asarray(tilted * np.float32(np.vdot(centred, centred) / found), np.float32)
 
 
 def _recall(decoded: FloatArray, x: FloatArray, k: int = 10) -> float:
