@@ -17,10 +17,10 @@ ROUNDS = 8
 """Turns of codes and decoder."""
 ETAS = (1.0, 2.0, 4.0, 8.0)
 """Weights of the error along the vector that compete on held-out vectors."""
-TILTS = (0.0, 0.1, 0.2, 0.3, 0.4)
+TILTS = (0.0, 0.1, 0.2, 0.3)
 """Powers of the inverse variance that compete as weights of directions in scores."""
 _USUAL_ETA, _USUAL_TILT = 4.0, 0.0
-_TRIAL, _TRIAL_ROUNDS, _TRIAL_QUERIES = 3000, 3, 300
+_TRIAL, _TRIAL_ROUNDS, _TRIAL_QUERIES = 3000, 3, 1000
 _LEAST_TO_HOLD_OUT = 1000
 _ROTATIONS = 15
 _SOLVER_STEPS = 4
@@ -206,7 +206,7 @@ def _choose(sample: FloatArray, bits: int, rng: np.random.Generator) -> tuple[fl
         return _USUAL_ETA, _USUAL_TILT
     shuffled = sample[rng.permutation(len(sample))]
     half = len(sample) // 2
-    seen, held_out = shuffled[: min(half, _TRIAL)], shuffled[half : half + _TRIAL]
+    seen, held_out = shuffled[: min(half, _TRIAL)], shuffled[half:]
     start = _Start.of(seen, bits, rng)
     recalls: dict[tuple[float, float], float] = {}
     for eta in ETAS:
