@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from enum import Enum
 from os import PathLike
 from typing import Any, TypeVar
 
-from octant import Collection, Distance, HnswSettings, errors
+from octant import Collection, Distance, HnswSettings, Representation, errors
 
 T = TypeVar("T")
 
@@ -140,25 +140,41 @@ class CollectionSettings:
         }
 
     def check(self, collection: Collection) -> None:
-        """Refuse a collection that cannot be searched as asked.
+        """Refuse a collection that is not, or cannot be searched, as asked.
 
         Raises
         ------
         MismatchError
-            If it compares by another distance.
+            If an option that was given is not what the collection has.
         InputError
             If it has no sparse vectors for a sparse or hybrid mode.
         """
-        if self.distance is not None and Distance.parse(self.distance) is not collection.distance:
-            raise errors.MismatchError(
-                f"the collection compares by {collection.distance.value.lower()}, expected "
-                f"{Distance.parse(self.distance).value.lower()}: open it without distance="
-            )
+        for option, asked, found in self._comparisons(collection):
+            if asked != found:
+                raise errors.MismatchError(
+                    f"the collection's {option} is {found!r}, expected {asked!r}: open it without {option}="
+                )
         if self.mode is not RetrievalMode.DENSE and collection.manifest.sparse_name is None:
             raise errors.InputError(
                 f"the collection {collection.name!r} has no sparse vectors named {self.sparse_vector_name!r} for "
                 f"{self.mode.value} mode: use retrieval_mode='dense', or make it anew in {self.mode.value} mode"
             )
+
+    def _comparisons(self, collection: Collection) -> Iterator[tuple[str, str, str]]:
+        """Each option that was given: its name, what was asked for, what is there."""
+        if self.represent is not None:
+            yield "represent", Representation.parse(self.represent).spec, collection.representation.spec
+        if self.distance is not None:
+            yield "distance", Distance.parse(self.distance).value, collection.distance.value
+        manifest = collection.manifest
+        names = {
+            "vector_name": manifest.vector_name,
+            "sparse_vector_name": manifest.sparse_name,
+            "content_payload_key": manifest.text_key,
+        }
+        for option, found in names.items():
+            if found is not None and getattr(self, option) != _default(option):
+                yield option, getattr(self, option), found
 
     def _names(self) -> dict[str, Any]:
         return {

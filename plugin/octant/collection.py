@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from tqdm import tqdm
 from typing_extensions import Self
 
 from octant import core as core_flows
@@ -22,6 +21,7 @@ from octant.fusion import Fusion
 from octant.layout import HnswSettings, SearchKnobs
 from octant.location import Location, store_at
 from octant.manifest import Manifest
+from octant.progress import progress_bar
 from octant.records import (
     JSON,
     Candidate,
@@ -342,8 +342,8 @@ class Collection:
         """
         core = self._core
         batch = yield from step(lambda: ingest.documents(core, texts, vectors, payloads, ids))
-        with tqdm(total=len(batch), unit="doc", disable=not progress, desc=self.name) as bar:
-            return (yield from ingest.add(core, batch, batch_size=batch_size, optimize=optimize, progress=bar.update))
+        with progress_bar(len(batch), title=self.name, unit="doc", show=progress) as advance:
+            return (yield from ingest.add(core, batch, batch_size=batch_size, optimize=optimize, progress=advance))
 
     add = blocking(_add)
     aadd = awaitable(_add)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
@@ -287,6 +286,8 @@ def _perform(step: Step) -> Flow[Any]:
 
 
 async def _gather(embed: Callable[[Any], Awaitable[Any]], texts: list[str]) -> list[Any]:
+    import asyncio
+
     slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
     async def one(text: str) -> Any:

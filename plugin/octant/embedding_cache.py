@@ -28,7 +28,7 @@ def embed(
     texts: Sequence[str],
     *,
     folder: str | Path | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> FloatArray:
     """Vectors (n, dim) of ``texts``, from ``folder`` where they were kept before.
 
@@ -59,7 +59,9 @@ def embed(
     return _kept(path, len(texts))
 
 
-def _embedded(model: Embedder, role: Role, texts: Sequence[str], progress: Callable[[int], None] | None) -> FloatArray:
+def _embedded(
+    model: Embedder, role: Role, texts: Sequence[str], progress: Callable[[int], object] | None
+) -> FloatArray:
     blocks = []
     for start in range(0, len(texts), CHUNK):
         chunk = texts[start : start + CHUNK]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from octant.collection import Collection
 from octant.datasets import TextDataset, VectorDataset, read_dataset
@@ -17,6 +16,7 @@ from octant.embedders import embedder
 from octant.embedding_cache import Role, embed
 from octant.errors import InputError
 from octant.layout import HnswSettings, SearchKnobs
+from octant.progress import progress_bar
 from octant.quality import ExactSearch, PerQuery, per_query
 from octant.records import Distance, FloatArray
 from octant.report import REFERENCE, Report, Row, differences, estimates
@@ -153,8 +153,8 @@ def _vectors(
         raise InputError(f"{dataset.name} holds texts: pass embedding=, e.g. 'sentence-transformers/all-MiniLM-L6-v2'")
 
     def embedded(role: Role, texts: Sequence[str]) -> FloatArray:
-        with tqdm(total=len(texts), desc=f"embed {role}", unit="text", disable=not progress) as bar:
-            return embed(model, role, texts, folder=cache_dir, progress=bar.update)
+        with progress_bar(len(texts), title=f"embed {role}", unit="text", show=progress) as advance:
+            return embed(model, role, texts, folder=cache_dir, progress=advance)
 
     return VectorDataset(
         dataset.name,
@@ -202,15 +202,17 @@ def _rows(specs: Sequence[str], data: VectorDataset, protocol: Protocol, progres
     exact = ExactSearch(data.documents, data.queries, 10 * protocol.k, protocol.distance)
     with (
         built(REFERENCE, data.documents, protocol) as reference,
-        tqdm(total=1 + len(specs), desc="represent", unit="spec", disable=not progress) as bar,
+        progress_bar(1 + len(specs), title="represent", unit="spec", show=progress) as advance,
     ):
         baseline = _values(reference, data, exact, protocol)
         bench = _Bench(data, exact, protocol, reference, baseline)
         yield bench.row(REFERENCE, reference, baseline)
-        bar.update()
+        if advance is not None:
+            advance(1)
         for spec in specs:
             yield bench.build_and_measure(spec)
-            bar.update()
+            if advance is not None:
+                advance(1)
 
 
 @contextmanager

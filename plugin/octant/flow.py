@@ -14,9 +14,7 @@ Examples
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeAlias, TypeVar
@@ -117,6 +115,8 @@ def _perform(request: Step | Fork) -> Any:
         return request.call()
     if len(request.flows) <= 1 or request.limit <= 1:
         return [run(flow()) for flow in request.flows]
+    from concurrent.futures import ThreadPoolExecutor  # and asyncio below: dear to import, needed by few
+
     with ThreadPoolExecutor(max_workers=min(request.limit, len(request.flows))) as pool:
         futures = [pool.submit(run, flow()) for flow in request.flows]
         try:
@@ -127,6 +127,8 @@ def _perform(request: Step | Fork) -> Any:
 
 
 async def _aperform(request: Step | Fork) -> Any:
+    import asyncio
+
     if isinstance(request, Step):
         return await request.acall() if request.acall else await asyncio.to_thread(request.call)
     slots = asyncio.Semaphore(request.limit)

@@ -6,6 +6,7 @@ UUID derived from the string, and the string itself is kept in the payload so th
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ ID_KEY = "_octant_id"
 
 _NAMESPACE = uuid.UUID("6a1f0c53-6d7e-5b0c-9c5e-0c7a47d1b0a7")
 _LARGEST = 2**64 - 1
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""A UUID as Qdrant returns it; recognised several times as fast as by parsing it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class IdCodec:
         >>> IdCodec().to_qdrant(7)
         7
         >>> IdCodec().to_qdrant("chapter one")
-        '4a47f6fc-c6ad-561c-9a3c-d3d3ec9fbc2d'
+        '035d0b03-a161-51b9-9b1c-e680a78f5215'
         """
         if isinstance(point, uuid.UUID):
             return str(point)
@@ -63,6 +66,8 @@ class IdCodec:
     def _from_text(self, text: str) -> int | str:
         if self.digits_are_integers and text.isascii() and text.isdigit() and int(text) <= _LARGEST:
             return int(text)
+        if _UUID.fullmatch(text):
+            return text
         if _is_uuid(text):
             return str(uuid.UUID(text))
         return str(uuid.uuid5(_NAMESPACE, text))

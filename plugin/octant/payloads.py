@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from math import isfinite
+from typing import TypeAlias
 from uuid import UUID
 
 import numpy as np
@@ -64,34 +65,50 @@ def _own(payload: Mapping[str, JSON] | None, row: int, reserved: set[str]) -> di
     taken = sorted(reserved & set(payload))
     if taken:
         raise InputError(f"payload keys {taken} are Octant's own (row {row}): rename them, or create with text_key=")
-    return {key: _json(value, f"payload {row}, key {key!r}") for key, value in _text_keys(payload, f"payload {row}")}
+    return _mapping(payload, (row,))
 
 
-def _text_keys(mapping: Mapping[str, JSON], where: str) -> Iterable[tuple[str, JSON]]:
+Path: TypeAlias = "tuple[object, ...]"
+"""Row, keys and positions down to a value; put into words only for an error."""
+
+
+def _mapping(mapping: Mapping[str, JSON], path: Path) -> dict[str, JSON]:
+    plain = {}
     for key, value in mapping.items():
         if not isinstance(key, str):
-            raise InputError(f"{where}: keys must be strings, got {key!r}")
-        yield key, value
+            raise InputError(f"{_place(path)}: keys must be strings, got {key!r}")
+        plain[key] = value if type(value) is str else _json(value, (*path, key))
+    return plain
 
 
-def _json(value: JSON, where: str) -> JSON:
+def _json(value: JSON, path: Path) -> JSON:
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, int) and -_LARGEST <= value < 2 * _LARGEST:
         return value
     if isinstance(value, float) and isfinite(value):
         return value
+    if isinstance(value, dict):
+        return _mapping(value, path)
+    if isinstance(value, list | tuple):
+        return [_json(inner, (*path, position)) for position, inner in enumerate(value)]
     if isinstance(value, np.generic):
-        return _json(value.item(), where)
+        return _json(value.item(), path)
     if isinstance(value, date):  # and datetime: the form that Qdrant's datetime filters read
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, Mapping):
-        return {key: _json(inner, f"{where}.{key}") for key, inner in _text_keys(value, where)}
-    if isinstance(value, list | tuple):
-        return [_json(inner, f"{where}[{position}]") for position, inner in enumerate(value)]
+        return _mapping(value, path)
     raise InputError(
-        f"{where}: {value!r} of type {type(value).__name__} is not a JSON value: convert it to text, a finite number "
-        "of at most 64 bits, a list or a mapping"
+        f"{_place(path)}: {value!r} of type {type(value).__name__} is not a JSON value: convert it to text, a finite "
+        "number of at most 64 bits, a list or a mapping"
     )
+
+
+def _place(path: Path) -> str:
+    row, *inner = path
+    if not inner:
+        return f"payload {row}"
+    deeper = "".join(f".{part}" if isinstance(part, str) else f"[{part}]" for part in inner[1:])
+    return f"payload {row}, key {inner[0]!r}{deeper}"

@@ -6,13 +6,15 @@ the same way as a stranger's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from octant.errors import MissingExtraError, PluginClashError, PluginError, UnknownPluginError
 from octant.spec import nearest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Group: TypeAlias = Literal["quantizers", "rerankers", "selectors"]
 _OWN_PACKAGE = "qdrant-octant"
@@ -109,6 +111,13 @@ def _unknown(group: Group, name: str) -> str:
 def _info(entry: EntryPoint) -> PluginInfo:
     package, version = (entry.dist.name, entry.dist.version) if entry.dist else ("an unknown package", "?")
     return PluginInfo(entry.name, package, version, f"{entry.module}:{entry.attr}", tuple(entry.extras))
+
+
+def entry_points(group: str) -> Iterable[EntryPoint]:
+    """Every installed entry point of ``group``."""
+    from importlib import metadata  # dear to import, and needed once
+
+    return metadata.entry_points(group=group)
 
 
 @cache

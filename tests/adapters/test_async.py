@@ -52,7 +52,8 @@ def no_engine_in_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[s
     real = asyncio.to_thread
 
     async def watched(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        sent.append(f"{function.__module__}.{function.__qualname__}")
+        named = getattr(function, "func", function)  # of a functools.partial
+        sent.append(f"{named.__module__}.{named.__qualname__}")
         return await real(function, *args, **kwargs)
 
     monkeypatch.setattr(asyncio, "to_thread", watched)

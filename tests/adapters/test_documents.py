@@ -193,7 +193,11 @@ def test_opening_what_is_not_there_or_something_else(place: dict[str, Any], tabl
         OctantVectorStore.from_existing_collection("compass", table, **place)
     with OctantVectorStore.from_texts(["north"], table, collection_name="compass", **place):
         pass
-    with pytest.raises(MismatchError, match="compares by cosine, expected euclid"):
+    with pytest.raises(MismatchError, match="content_payload_key is 'page_content', expected 'text'"):
+        OctantVectorStore.from_existing_collection("compass", table, content_payload_key="text", **place)
+    with pytest.raises(MismatchError, match="stores 'turbo8', expected 'float16'"):
+        OctantVectorStore.from_existing_collection("compass", table, represent="float16", **place)
+    with pytest.raises(MismatchError, match="distance is 'Cosine', expected 'Euclid'"):
         OctantVectorStore.from_existing_collection("compass", table, distance="euclid", **place)
     with pytest.raises(MismatchError, match="one is called 'Table', the other 'DeterministicFakeEmbedding'"):
         OctantVectorStore.from_texts(

@@ -122,6 +122,15 @@ def test_octants_sparse_and_hybrid_collections_open_there(client: QdrantClient, 
     assert set(their_ids(found)) == {doc.id for doc in ours.similarity_search("south", k=4)}
 
 
+def test_a_collection_of_theirs_is_not_compressed_by_asking(client: QdrantClient, table: Any) -> None:
+    client.create_collection("shared", models.VectorParams(size=4, distance=models.Distance.COSINE))
+    place = {"client": client, "collection_name": "shared"}
+    with pytest.raises(MismatchError, match="represent is 'float32', expected 'turbo8'"):
+        OctantVectorStore.from_texts(TEXTS, table, represent="turbo8", **place)
+    OctantVectorStore.from_texts(TEXTS, table, **place)
+    assert client.count("shared").count == len(TEXTS)
+
+
 def test_another_vector_name_or_width_is_named(client: QdrantClient, table: Any) -> None:
     client.create_collection("shared", {"dense": models.VectorParams(size=3, distance=models.Distance.COSINE)})
     with pytest.raises(MismatchError, match="no dense vector named ''; it has 'dense'"):

@@ -336,10 +336,14 @@ class GrpcQdrant(messages.QdrantServicer, messages.CollectionsServicer, messages
         done = messages.UpdateResult(operation_id=1, status=messages.UpdateStatus.Completed)
         return messages.PointsOperationResponse(result=done)
 
+    def Query(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.sent.append(request)
+        return messages.QueryResponse(result=[messages.ScoredPoint(id=messages.PointId(num=7), score=0.25)])
+
     def QueryBatch(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.sent.append(request)
         hit = messages.ScoredPoint(id=messages.PointId(num=3), score=0.5)
-        return messages.QueryBatchResponse(result=[messages.BatchResult(result=[hit])])
+        return messages.QueryBatchResponse(result=[messages.BatchResult(result=[hit]) for _ in request.query_points])
 
 
 @pytest.fixture
@@ -377,7 +381,11 @@ async def test_the_same_travels_over_grpc(grpc_server: tuple[int, GrpcQdrant], n
     assert len(service.sent) == 3  # the first attempt found the server restarting
     assert [point.id.num for point in service.sent[2].points] == [0, 1]
 
-    ((hit,),) = await do(store.query([VectorQuery(np.ones(4, np.float32), "coarse", 1)]))
+    query = VectorQuery(np.ones(4, np.float32), "coarse", 1)
+    ((hit,),) = await do(store.query([query]))
+    assert (hit.id, hit.score) == (7, 0.25)
+    assert list(service.sent[-1].query.nearest.dense.data) == [1, 1, 1, 1]
+    ((hit,), *_) = await do(store.query([query, query]))
     assert (hit.id, hit.score) == (3, 0.5)
     await do(store.close())
 

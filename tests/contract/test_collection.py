@@ -84,7 +84,13 @@ def test_scores_estimate_the_original_similarity(location, distance, represent):
 
 @pytest.mark.parametrize(
     "represent",
-    ["pca(8)|turbo8", "coarse=turbo4|turbo(1); fine=float8", "coarse=pca(8)|turbo4; fine=turbo8", "pca(12)|int4", "uint8"],
+    [
+        "pca(8)|turbo8",
+        "coarse=turbo4|turbo(1); fine=float8",
+        "coarse=pca(8)|turbo4; fine=turbo8",
+        "pca(12)|int4",
+        "uint8",
+    ],
 )
 def test_every_layout_filters_pages_and_thresholds(location, represent):
     x = clustered(400)
@@ -95,7 +101,11 @@ def test_every_layout_filters_pages_and_thresholds(location, represent):
         assert whole[0].id == 11
         pages = [c.search(query, k=4, offset=start).ids for start in (0, 4, 8)]
         assert sum(pages, ()) == whole.ids
-        odd = c.search(query, k=5, filter=models.Filter(must=[models.FieldCondition(key="odd", match=models.MatchValue(value=True))]))
+        odd = c.search(
+            query,
+            k=5,
+            filter=models.Filter(must=[models.FieldCondition(key="odd", match=models.MatchValue(value=True))]),
+        )
         assert len(odd) == 5
         assert all(hit.payload["odd"] for hit in odd)
         mine = c.search(query, k=5, filter={"must": [{"has_id": [3, 4]}]})
@@ -153,7 +163,12 @@ def test_nothing_of_the_callers_is_changed(location):
 
 
 def test_dates_ids_and_numpy_numbers_in_payloads(location):
-    payload = {"day": datetime.date(2024, 5, 1), "id": uuid.UUID(int=3), "n": np.int64(4), "deep": [{"x": np.float32(0.5)}]}
+    payload = {
+        "day": datetime.date(2024, 5, 1),
+        "id": uuid.UUID(int=3),
+        "n": np.int64(4),
+        "deep": [{"x": np.float32(0.5)}],
+    }
     with Collection.create("c", location=location, dimension=3, represent="float32") as c:
         c.add(vectors=np.ones((1, 3)), payloads=[payload], ids=["a"])
         expected = {"day": "2024-05-01", "id": str(uuid.UUID(int=3)), "n": 4, "deep": [{"x": 0.5}]}
@@ -270,7 +285,9 @@ async def test_an_async_client_alone_is_enough(quiet):
 
 def test_collections_of_other_clients_open(quiet):
     client = QdrantClient(":memory:")
-    client.create_collection("theirs", vectors_config={"v": models.VectorParams(size=DIM, distance=models.Distance.COSINE)})
+    client.create_collection(
+        "theirs", vectors_config={"v": models.VectorParams(size=DIM, distance=models.Distance.COSINE)}
+    )
     x = clustered(20)
     client.upsert(
         "theirs",

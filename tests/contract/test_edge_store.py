@@ -75,7 +75,9 @@ async def test_the_same_flows_are_awaited(store):
 def test_several_queries_keep_their_order_and_their_offsets(store):
     points = batch(50)
     run(store.upsert(points, batch_size=50))
-    queries = [VectorQuery(row, "", 5, offset=shift) for row, shift in zip(points.vectors[""][:3], (0, 1, 2), strict=True)]
+    queries = [
+        VectorQuery(row, "", 5, offset=shift) for row, shift in zip(points.vectors[""][:3], (0, 1, 2), strict=True)
+    ]
     answers = run(store.query(queries))
     for query, answer in zip(queries, answers, strict=True):
         ranked = np.argsort(-(points.vectors[""] @ query.vector))
@@ -297,7 +299,11 @@ def test_the_footprint_is_what_the_files_hold(tmp_path):
     x = RNG.standard_normal((n, width)).astype(np.float32)
     codes = RNG.integers(0, 256, (n, 40)).astype(np.uint8)
     words = [SparseVector(np.array([i], np.uint32), np.ones(1, np.float32)) for i in range(n)]
-    run(store.upsert(PointBatch(range(n), {"coarse": x, "fine": codes}, [{"t": "x" * 50}] * n, {"words": words}), batch_size=1000))
+    run(
+        store.upsert(
+            PointBatch(range(n), {"coarse": x, "fine": codes}, [{"t": "x" * 50}] * n, {"words": words}), batch_size=1000
+        )
+    )
     run(store.optimize())
     found = run(store.footprint())
     sizes = {(part.name, part.vector): part.bytes for part in found.components}

@@ -43,7 +43,9 @@ FILTERS = {
     "except": M.Filter(must=[KEY(key="city", match=M.MatchExcept(**{"except": ["Oslo"]}))]),
     "text": M.Filter(must=[KEY(key="text", match=M.MatchText(text="12"))]),
     "range": M.Filter(must=[KEY(key="n", range=M.Range(gt=3, lte=20))]),
-    "days": M.Filter(must=[KEY(key="day", range=M.DatetimeRange(gte=datetime.datetime(2024, 1, 20, tzinfo=datetime.timezone.utc)))]),
+    "days": M.Filter(
+        must=[KEY(key="day", range=M.DatetimeRange(gte=datetime.datetime(2024, 1, 20, tzinfo=datetime.timezone.utc)))]
+    ),
     "must_not": M.Filter(must_not=[KEY(key="city", match=M.MatchValue(value="Oslo"))]),
     "should": M.Filter(should=[KEY(key="n", match=M.MatchValue(value=1)), KEY(key="n", match=M.MatchValue(value=2))]),
     "both": M.Filter(
@@ -77,12 +79,16 @@ FILTERS = {
     "is_null": M.Filter(must=[M.IsNullCondition(is_null=M.PayloadField(key="rare"))]),
     "has_id": M.Filter(must=[M.HasIdCondition(has_id=[1, 5, 99])]),
     "values_count": M.Filter(must=[KEY(key="tags", values_count=M.ValuesCount(gte=2))]),
-    "radius": M.Filter(must=[KEY(key="place", geo_radius=M.GeoRadius(center=M.GeoPoint(lon=5, lat=2.5), radius=300_000))]),
+    "radius": M.Filter(
+        must=[KEY(key="place", geo_radius=M.GeoRadius(center=M.GeoPoint(lon=5, lat=2.5), radius=300_000))]
+    ),
     "box": M.Filter(
         must=[
             KEY(
                 key="place",
-                geo_bounding_box=M.GeoBoundingBox(top_left=M.GeoPoint(lon=2, lat=9), bottom_right=M.GeoPoint(lon=15, lat=1)),
+                geo_bounding_box=M.GeoBoundingBox(
+                    top_left=M.GeoPoint(lon=2, lat=9), bottom_right=M.GeoPoint(lon=15, lat=1)
+                ),
             )
         ]
     ),
@@ -92,7 +98,9 @@ FILTERS = {
                 key="place",
                 geo_polygon=M.GeoPolygon(
                     exterior=M.GeoLineString(
-                        points=[M.GeoPoint(lon=lon, lat=lat) for lon, lat in ((0, 0), (30, 0), (30, 10), (0, 10), (0, 0))]
+                        points=[
+                            M.GeoPoint(lon=lon, lat=lat) for lon, lat in ((0, 0), (30, 0), (30, 10), (0, 10), (0, 0))
+                        ]
                     )
                 ),
             )
@@ -124,7 +132,9 @@ def test_edge_agrees_with_qdrant_client(edge, client, name):
     wanted = FILTERS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = {point.id for point in client.query_points("f", query=X[0].tolist(), query_filter=wanted, limit=N).points}
+        expected = {
+            point.id for point in client.query_points("f", query=X[0].tolist(), query_filter=wanted, limit=N).points
+        }
     (answer,) = run(edge.query([VectorQuery(X[0], "", N, filter=as_filter(wanted))]))
     assert {point.id for point in answer} == expected
     assert 0 < len(expected) < N, "the filter tells nothing apart"

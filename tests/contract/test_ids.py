@@ -12,7 +12,9 @@ from octant.errors import DuplicateIdError, InputError
 from octant.ids import IdCodec
 
 OWN, FOREIGN = IdCodec(), IdCodec(digits_are_integers=True)
-IDS = st.one_of(st.integers(0, 2**64 - 1), st.text(min_size=1), st.uuids().map(str), st.uuids().map(lambda u: str(u).upper()))
+IDS = st.one_of(
+    st.integers(0, 2**64 - 1), st.text(min_size=1), st.uuids().map(str), st.uuids().map(lambda u: str(u).upper())
+)
 
 
 @given(IDS, st.booleans())

@@ -190,7 +190,8 @@ def test_any_finite_vector_comes_back_near_itself(codec: Quantizer, step: float,
     peaks = np.abs(x).max(axis=1, keepdims=True).astype(np.float64)
     # Below the smallest normal float32 the stored scale itself has few digits.
     tiny = 1e-36
-    assert (np.abs(decoded.astype(np.float64) - x) <= 1.2 * step * peaks + tiny).all()
+    # One step of rounding, and at most two more by which the unbiased scale stretches nine coordinates.
+    assert (np.abs(decoded.astype(np.float64) - x) <= 3 * step * peaks + tiny).all()
     assert (decoded[(x == 0).all(axis=1)] == 0).all()
 
 

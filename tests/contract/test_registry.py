@@ -11,7 +11,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from octant import registry
-from octant.errors import MissingExtraError, PluginClashError, PluginError, UnknownPluginError
+from octant.errors import MissingExtraError, PluginClashError, PluginError, SpecError, UnknownPluginError
+from octant.quantizers.arguments import count, one_of
 from octant.quantizers.native import Float32
 from octant.representation import quantizer
 
@@ -143,3 +144,54 @@ def test_a_plugin_that_is_no_quantizer_is_refused(register: Register, monkeypatc
         quantizer("text")
     with pytest.raises(PluginError, match="'double' is a quantizer that calls itself 'float32'"):
         quantizer("double")
+
+
+class Two(Float32):
+    """A quantizer of several arguments, as a stranger may write one."""
+
+    name = "two"
+
+    def __init__(self, size: int, kind: str = "plain", deep: bool = False) -> None:
+        self.size = count("size", size)
+        self.kind = one_of("kind", kind, ("plain", "rich"))
+        self.deep = deep
+
+
+@pytest.fixture
+def two(register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("a_strangers_module")
+    vars(module)["Two"] = Two
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    register("two", "a_strangers_module:Two")
+
+
+@pytest.mark.parametrize(
+    ("spec", "config", "canonical"),
+    [
+        ("two(3)", {"size": 3, "kind": "plain", "deep": False}, "two(3)"),
+        ("two(kind=rich, size=3)", {"size": 3, "kind": "rich", "deep": False}, "two(3, rich)"),
+        ("two(3, deep=true)", {"size": 3, "kind": "plain", "deep": True}, "two(3, deep=true)"),
+        ("two(3, rich, TRUE)", {"size": 3, "kind": "rich", "deep": True}, "two(3, rich, true)"),
+    ],
+)
+def test_arguments_bind_as_in_a_call(two: None, spec: str, config: dict[str, object], canonical: str) -> None:
+    chain = quantizer(spec)
+    assert chain.coder.config == config
+    assert repr(chain) == canonical
+    assert quantizer(canonical) == chain
+
+
+@pytest.mark.parametrize(
+    ("spec", "position", "message"),
+    [
+        ("two(3, poor)", 7, r"kind must be one of plain, rich, got 'poor' \(write it two\(size, kind, deep\)\)"),
+        ("two(kind=poor, size=3)", 4, "kind must be one of plain, rich"),
+        ("two(3, size=4)", 7, "two has no free argument 'size'"),
+        ("two(kind=rich)", 0, "two needs the argument size"),
+        ("two(3, rich, true, 4)", 19, "two takes 3 arguments; got another, 4"),
+    ],
+)
+def test_a_wrong_argument_among_several_is_pointed_at(two: None, spec: str, position: int, message: str) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        quantizer(spec)
+    assert caught.value.position == position

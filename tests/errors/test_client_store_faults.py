@@ -90,7 +90,7 @@ def test_a_server_that_asks_for_patience_gets_it(server: FakeQdrant) -> None:
 
 
 def test_reads_are_tried_again_too(server: FakeQdrant, drive: Drive) -> None:
-    server.trouble = failing(2, Fault(502), on="/batch")
+    server.trouble = failing(2, Fault(502), on="/query")
     assert drive(connect(server).query([VectorQuery(np.ones(2, np.float32), "", 3)])) == [[]]
 
 

@@ -89,7 +89,11 @@ def test_wrong_vectors(collection, vectors, error, message):
         ({"texts": ["a"], "vectors": X[:1], "payloads": [{"page_content": "b"}]}, InputError, "Octant's own"),
         ({"vectors": X[:1], "payloads": [{"_octant_id": "b"}]}, InputError, "Octant's own"),
         ({"vectors": X[:1], "payloads": [3]}, InputError, "a payload is a mapping; row 0 is int"),
-        ({"vectors": X[:1], "payloads": [{"a": {"b": [1, object()]}}]}, InputError, r"key 'a'\.b\[1\]: .* not a JSON value"),
+        (
+            {"vectors": X[:1], "payloads": [{"a": {"b": [1, object()]}}]},
+            InputError,
+            r"key 'a'\.b\[1\]: .* not a JSON value",
+        ),
         ({"vectors": X[:1], "payloads": [{"a": float("nan")}]}, InputError, "nan of type float is not a JSON value"),
         ({"vectors": X[:1], "payloads": [{"a": 2**64}]}, InputError, "not a JSON value"),
         ({"vectors": X[:1], "payloads": [{1: 2}]}, InputError, "keys must be strings, got 1"),
@@ -171,9 +175,11 @@ def test_too_few_vectors_to_fit(tmp_path):
 
 
 def test_nothing_to_search_before_a_fit(tmp_path):
-    with Collection.create("c", location=tmp_path, represent="pca(6)|turbo8", dimension=DIM) as c:
-        with pytest.raises(NotFittedError, match="call fit"):
-            c.search(X[0])
+    with (
+        Collection.create("c", location=tmp_path, represent="pca(6)|turbo8", dimension=DIM) as c,
+        pytest.raises(NotFittedError, match="call fit"),
+    ):
+        c.search(X[0])
 
 
 def test_opening_nothing(tmp_path):
@@ -182,9 +188,11 @@ def test_opening_nothing(tmp_path):
 
 
 def test_two_at_once(tmp_path):
-    with Collection.create("c", location=tmp_path, dimension=DIM):
-        with pytest.raises(LockedError, match="open elsewhere"):
-            Collection.open("c", location=tmp_path)
+    with (
+        Collection.create("c", location=tmp_path, dimension=DIM),
+        pytest.raises(LockedError, match="open elsewhere"),
+    ):
+        Collection.open("c", location=tmp_path)
     Collection.open("c", location=tmp_path).close()
 
 
@@ -239,7 +247,7 @@ def test_a_manifest_of_a_later_version(tmp_path):
         pass
     path = tmp_path / "c" / "octant.json"
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(ArtifactError, match="format 1, got 2.*upgrade"):
+    with pytest.raises(ArtifactError, match=r"format 1, got 2.*upgrade"):
         Collection.open("c", location=tmp_path)
 
 

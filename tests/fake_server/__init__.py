@@ -94,6 +94,8 @@ class FakeQdrant:
             return 200, found
         if rest == "points/count":
             return 200, {"count": len(self.points[name])}
+        if rest == "points/query":
+            return 200, {"points": []}
         if rest == "points/query/batch":
             return 200, [{"points": []} for _ in body["searches"]]
         if rest in ("points/delete", "index"):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from qdrant_client.hybrid.fusion import distribution_based_score_fusion
 from qdrant_client.models import ScoredPoint
 
+from octant.errors import InputError
 from octant.fusion import Fusion
 from octant.records import Candidate
-from octant.errors import InputError
 
 
 def branch(*pairs):

@@ -17,10 +17,10 @@ from octant.errors import InputError
 if TYPE_CHECKING:
     from langchain_text_splitters import TextSplitter
 
-CHARACTERS = 480
+CHARACTERS = 400
 """Of a passage: about what the model reads at once, and short enough to embed thousands of them quickly."""
 
-LONGEST = 6
+LONGEST = 3
 """Passages of one text: the long chapters would otherwise crowd out everything else."""
 
 SHORTEST = 60

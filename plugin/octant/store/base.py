@@ -12,7 +12,7 @@ from octant.flow import Flow
 from octant.layout import CollectionLayout, PointBatch, StoredPoint, VectorQuery
 from octant.records import JSON, Filter, Footprint
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 """Called with the number of points that were just acknowledged."""
 
 Manifest = Mapping[str, JSON]

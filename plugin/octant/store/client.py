@@ -220,7 +220,7 @@ class ClientStore(Store):
         if upload.failure is not None:
             return
         # Translated only now: the lists of numbers are many times larger than the arrays.
-        batch = translate.batch(upload.rows(start))
+        batch: Any = (translate.local_points if self._connection.local else translate.batch)(upload.rows(start))
         try:
             yield from self._ask(lambda client: client.upsert(self._name, points=batch, wait=True))
         except StoreError as error:

@@ -160,6 +160,17 @@ def batch(points: PointBatch) -> models.Batch:
         raise InputError(f"these points are none that Qdrant takes: {_first(error)}") from error
 
 
+def local_points(points: PointBatch) -> list[models.PointStruct]:
+    """Points as local mode computes with them: arrays, which a validated model would turn into lists first."""
+    columns: dict[str, Any] = {name: np.asarray(x, np.float32) for name, x in points.vectors.items()}
+    columns |= {name: [_sparse(vector) for vector in column] for name, column in points.sparse.items()}
+    rows = zip(*columns.values(), strict=True)
+    return [
+        models.PointStruct.model_construct(id=point, vector=dict(zip(columns, row, strict=True)), payload=dict(payload))
+        for point, row, payload in zip(points.ids, rows, points.payloads, strict=True)
+    ]
+
+
 def _sparse(vector: SparseVector) -> models.SparseVector:
     return models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
 
@@ -177,7 +188,7 @@ def selection(names: Sequence[str]) -> bool | list[str]:
 def request(query: VectorQuery, *, local: bool) -> models.QueryRequest:
     """One query of a batch. Local mode has no search settings and warns of every one it is sent."""
     return models.QueryRequest(
-        query=_target(query.vector),
+        query=_target(query.vector, local=local),
         using=query.using or None,
         prefetch=None if query.prefetch is None else _prefetch(query.prefetch, local=local),
         filter=None if query.filter is None else filter_(query.filter),
@@ -193,8 +204,9 @@ def request(query: VectorQuery, *, local: bool) -> models.QueryRequest:
 def arguments(query: VectorQuery, *, local: bool) -> dict[str, Any]:
     """One query on its own, as ``query_points`` takes it."""
     vector = query.vector
+    plain = isinstance(vector, SparseVector) or local
     return {
-        "query": _sparse(vector) if isinstance(vector, SparseVector) else vector,
+        "query": _target(vector, local=local) if plain else vector,
         "using": query.using or None,
         "prefetch": None if query.prefetch is None else _prefetch(query.prefetch, local=local),
         "query_filter": None if query.filter is None else filter_(query.filter),
@@ -209,7 +221,7 @@ def arguments(query: VectorQuery, *, local: bool) -> dict[str, Any]:
 
 def _prefetch(query: VectorQuery, *, local: bool) -> models.Prefetch:
     return models.Prefetch(
-        query=_target(query.vector),
+        query=_target(query.vector, local=local),
         using=query.using or None,
         prefetch=None if query.prefetch is None else _prefetch(query.prefetch, local=local),
         filter=None if query.filter is None else filter_(query.filter),
@@ -219,11 +231,13 @@ def _prefetch(query: VectorQuery, *, local: bool) -> models.Prefetch:
     )
 
 
-def _target(vector: FloatArray | SparseVector) -> list[float] | models.SparseVector:
+def _target(vector: FloatArray | SparseVector, *, local: bool) -> Any:
     if isinstance(vector, SparseVector):
         return _sparse(vector)
-    numbers: list[float] = vector.tolist()
-    return numbers
+    if local:
+        # Local mode computes in numpy, but checks and deep-copies a list number by number: a third of its time.
+        return models.NearestQuery.model_construct(nearest=vector)
+    return vector.tolist()
 
 
 def _settings(settings: QuerySettings) -> models.SearchParams | None:
