@@ -20,6 +20,7 @@ from octant.representation import Representation, quantizer
 from octant.testing import check_quantizer
 
 SPECS = {
+    "binary": ["binary(24)"],
     "bq": ["bq(1)", "bq(1.5)", "bq(2)"],
     "float16": ["float16"],
     "float32": ["float32"],

@@ -56,6 +56,8 @@ COSINE = [
     ("random_projection(64)|int4", 1e-2, 0.83),
     ("coarse=pca(16)|turbo8; fine=turbo8", 7e-4, 0.95),
     ("coarse=turbo4|turbo(1); fine=int8", 7e-4, 0.95),
+    ("binary(128)", 6e-2, 0.5),
+    ("coarse=binary(64); fine=turbo8", 7e-4, 0.9),
     ("toy_sign", 0.1, 0.4),
 ]
 OTHER = [

@@ -1,0 +1,169 @@
+"""The search for the bits of composed binary codes: coordinate descent, many vectors at once.
+
+A vector ``x`` is near ``mean + b D`` with ``b`` in {-1, +1}^bits and a decoder ``D`` (bits, dim). What is minimised
+is ``|r|^2 + (eta - 1) (r . u)^2`` for the residual ``r = x - mean - b D`` and the direction ``u = x / |x|``: the part
+of the error along ``x`` moves the scores of exactly those queries that ``x`` answers, so it weighs ``eta`` times the
+rest (the anisotropic loss of arXiv:1908.10396).
+
+Flipping bit j changes the loss by ``4 b_j (g_j + (eta - 1) s p_j) + 4 (G_jj + (eta - 1) p_j^2)`` with ``g = D r``,
+``s = r . u``, ``p = D u`` and ``G = D D^T``; a flip moves ``g`` by a column of ``G`` and ``s`` by ``p_j``, so no
+residual is ever formed again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from octant.records import FloatArray
+
+CHUNK = 1024
+"""Vectors handled together: their state stays in a core's cache, and a flip costs no Python of its own."""
+_STEP = 64
+"""Rows of a chunk are padded to a multiple of this, so that a vector meets the same kernels in any batch."""
+_BLOCK = 16
+"""Bits whose flips are gathered before they are multiplied into the state of all bits."""
+_TOLERANCE = np.float32(1e-5)
+"""Share of a bit's own weight that a flip must gain; less may be rounding, and could flip to and fro."""
+_ALONE = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Code:
+    """A decoder and the loss it is used under.
+
+    Attributes
+    ----------
+    mean : (dim,) float32
+    decoder : (bits, dim) float32
+    encoder : (dim, bits) float32
+        The signs of ``(x - mean) encoder`` are where the search starts.
+    eta : float
+        Weight of the error along the vector; 1 is the squared error.
+    """
+
+    mean: FloatArray
+    decoder: FloatArray
+    encoder: FloatArray
+    eta: float
+
+    def encode(self, x: FloatArray, *, sweeps: int, threads: int | None = None) -> FloatArray:
+        """Codes (n, bits) of -1 and +1 for ``x`` (n, dim)."""
+        return self._in_chunks(x, None, sweeps, threads)
+
+    def improve(self, x: FloatArray, codes: FloatArray, *, sweeps: int, threads: int | None = None) -> FloatArray:
+        """Codes (n, bits) that are never worse than ``codes`` (n, bits), from which the search starts."""
+        return self._in_chunks(x, codes, sweeps, threads)
+
+    def decode(self, codes: FloatArray) -> FloatArray:
+        """Estimates (n, dim) of the vectors behind ``codes`` (n, bits)."""
+        return np.asarray(self.mean + codes @ self.decoder, np.float32)
+
+    def loss(self, x: FloatArray, codes: FloatArray) -> float:
+        """Mean loss of ``codes`` (n, bits) for ``x`` (n, dim)."""
+        residual = x - self.decode(codes)
+        along = np.einsum("nd,nd->n", residual, directions(x))
+        return float(np.square(residual).sum(axis=1).mean() + (self.eta - 1) * np.square(along).mean())
+
+    def _in_chunks(self, x: FloatArray, start: FloatArray | None, sweeps: int, threads: int | None) -> FloatArray:
+        gram = self.decoder @ self.decoder.T
+        codes = np.empty((len(x), len(self.decoder)), np.float32)
+
+        def one(rows: slice) -> None:
+            count = rows.stop - rows.start
+            part = _padded(x[rows])
+            # Chunks are searched as columns: a bit of all vectors is then contiguous.
+            bits = self._start(part) if start is None else np.ascontiguousarray(_padded(start[rows]).T)
+            codes[rows] = self._descend(part, bits, gram, sweeps).T[:count]
+
+        _for_each(one, _slices(len(x)), threads)
+        return codes
+
+    def _start(self, x: FloatArray) -> FloatArray:
+        return np.where(self.encoder.T @ (x - self.mean).T >= 0, 1, -1).astype(np.float32)
+
+    def _descend(self, x: FloatArray, bits: FloatArray, gram: FloatArray, sweeps: int) -> FloatArray:
+        """``bits`` (bits, n) after at most ``sweeps`` rounds over all of them, in place."""
+        if not sweeps:
+            return bits
+        weight = np.float32(self.eta - 1)
+        unit = np.ascontiguousarray(directions(x).T)
+        residual = (x - self.mean).T - self.decoder.T @ bits
+        g, p = self.decoder @ residual, self.decoder @ unit
+        s = np.einsum("dn,dn->n", residual, unit)
+        weighted = weight * p
+        # A flip must gain more than this from the residual: the flipped bit's own weight.
+        own = weighted * p + ((1 + _TOLERANCE) * np.diag(gram))[:, None]
+        for _ in range(sweeps):
+            if not _sweep(bits, g, s, p, weighted, own, gram):
+                break
+        return bits
+
+
+def directions(x: FloatArray) -> FloatArray:
+    """Rows of ``x`` (n, dim) at unit length; rows of zeros, which have no direction, stay zeros."""
+    norms = np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64))[:, None]
+    return np.asarray(x / np.where(norms == 0, 1, norms), np.float32)
+
+
+def _sweep(
+    bits: FloatArray,
+    g: FloatArray,
+    s: FloatArray,
+    p: FloatArray,
+    weighted: FloatArray,
+    own: FloatArray,
+    gram: FloatArray,
+) -> bool:
+    """Try every bit of every vector once, in place; whether any flipped."""
+    changed = False
+    for first in range(0, len(bits), _BLOCK):
+        block = slice(first, min(first + _BLOCK, len(bits)))
+        near, moves = g[block].copy(), np.zeros_like(g[block])
+        inner = gram[block, block]
+        for i, j in enumerate(range(block.start, block.stop)):
+            change = s * weighted[j]
+            change += near[i]
+            change *= bits[j]
+            change += own[j]
+            flips = change < 0
+            if not flips.any():
+                continue
+            np.multiply(bits[j], flips, out=moves[i])
+            moves[i] *= 2
+            bits[j] -= moves[i]
+            s += moves[i] * p[j]
+            near[i + 1 :] += inner[i + 1 :, i, None] * moves[i]
+            changed = True
+        if moves.any():
+            g += gram[:, block] @ moves
+    return changed
+
+
+def _padded(rows: FloatArray) -> FloatArray:
+    missing = -len(rows) % _STEP
+    if not missing:
+        return rows
+    return np.concatenate([rows, np.broadcast_to(rows[:1], (missing, rows.shape[1]))])
+
+
+def _slices(n: int) -> Iterator[slice]:
+    for first in range(0, n, CHUNK):
+        yield slice(first, min(first + CHUNK, n))
+
+
+def _for_each(work: Callable[[slice], None], parts: Iterator[slice], threads: int | None) -> None:
+    """Run ``work`` on every part; numpy lets go of the interpreter, so threads are cores.
+
+    The matrix products are small, and a BLAS that splits each of them among cores too costs many times what it gains.
+    Its number of threads belongs to the process, hence the lock.
+    """
+    with _ALONE, threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        for done in [pool.submit(work, part) for part in parts]:
+            done.result()
