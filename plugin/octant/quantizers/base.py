@@ -45,12 +45,17 @@ class Quantizer(ABC):
         The distances whose order the codec keeps.
     cosine_as : Distance
         What a reducer had better compute in place of the cosine of unit vectors: dot or Euclid.
+    linear : bool
+        False for a reducer that bends the space: no decoded vector then has the products that its scores stand for,
+        so of the first half of the contract only the second holds, on average. ``scale`` and ``offset`` carry what
+        :mod:`octant.quantizers.calibration` learned, and scores order points as the similarity does, loosely.
     usage : str
         How to write it in a spec, where the constructor's signature does not say it: ``"turbo(1|2|4)"``.
     """
 
     name: ClassVar[str]
     role: ClassVar[Role] = "code"
+    linear: ClassVar[bool] = True
     state_names: ClassVar[tuple[str, ...]] = ()
     distances: ClassVar[frozenset[Distance]] = frozenset(Distance)
     cosine_as: ClassVar[Distance] = Distance.DOT
@@ -427,7 +432,8 @@ class Chain(Quantizer):
             links.append(fresh)
             if link.role == "reduce":
                 data = np.asarray(fresh.encode(data), np.float32)
-                asked = None if asked is None else fresh.encode_query(asked, Distance.DOT).vectors
+                seen_as = Distance.DOT if Distance.DOT in fresh.distances else Distance.EUCLID
+                asked = None if asked is None else fresh.encode_query(asked, seen_as).vectors
         # Only now: a link that failed to fit must not leave a half-fitted chain behind.
         count = len(self.reducers)
         self.reducers, self.coder = tuple(links[:count]), links[count]

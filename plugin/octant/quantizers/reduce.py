@@ -20,7 +20,7 @@ from octant.quantizers.base import Quantizer
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 
 
-class _Reducer(Quantizer):
+class Reducer(Quantizer):
     """A codec from ``dim`` to ``m`` coordinates.
 
     Parameters
@@ -46,7 +46,7 @@ class _Reducer(Quantizer):
         return StorageNeeds(self.output_dim(dim), Distance.DOT if distance is Distance.COSINE else distance)
 
 
-class _Linear(_Reducer):
+class Linear(Reducer):
     """``z = (x - mean) A.T``.
 
     Attributes
@@ -98,7 +98,7 @@ class _Linear(_Reducer):
         return np.zeros(len(w), np.float32)
 
 
-class PCA(_Linear):
+class PCA(Linear):
     """The ``m`` directions of largest variance.
 
     Parameters
@@ -147,7 +147,7 @@ class PCA(_Linear):
         return np.asarray(missed + self.residual_, np.float32)
 
 
-class Whiten(_Linear):
+class Whiten(Linear):
     """PCA with every kept coordinate scaled to unit variance, for coders that treat coordinates alike.
 
     Queries are scaled the other way, so the dot product stays what it was; Euclid's distance does not.
@@ -192,7 +192,7 @@ class Whiten(_Linear):
         return np.asarray(self.basis_ * self.deviation_[:, None], np.float32)
 
 
-class RandomProjection(_Linear):
+class RandomProjection(Linear):
     """``m`` random orthonormal directions around the mean; unbiased for dot product and squared distance.
 
     Parameters
@@ -234,7 +234,7 @@ class RandomProjection(_Linear):
         return np.asarray(self.basis_ / np.sqrt(self._gain()), np.float32)
 
 
-class Truncate(_Reducer):
+class Truncate(Reducer):
     """The first ``m`` coordinates at the length of the whole vector, for Matryoshka models.
 
     So the dot product of two truncated unit vectors is the cosine of their heads. A vector whose head is all
