@@ -21,7 +21,6 @@ from octant.fusion import Fusion
 from octant.layout import HnswSettings, SearchKnobs
 from octant.location import Location, store_at
 from octant.manifest import Manifest
-from octant.progress import progress_bar
 from octant.records import (
     JSON,
     Candidate,
@@ -35,6 +34,7 @@ from octant.representation import Representation
 from octant.search import Mode, Request
 from octant.sparse import sparse_encoder
 from octant.version import __version__
+from octant.work import progress_bar
 
 SPARSE_NAME = "sparse"
 DEFAULT_KNOBS = SearchKnobs()

@@ -16,11 +16,11 @@ from octant.embedders import embedder
 from octant.embedding_cache import Role, embed
 from octant.errors import InputError
 from octant.layout import HnswSettings, SearchKnobs
-from octant.progress import progress_bar
 from octant.quality import ExactSearch, PerQuery, per_query
 from octant.records import Distance, FloatArray
 from octant.report import REFERENCE, Report, Row, differences, estimates
 from octant.representation import Representation
+from octant.work import progress_bar
 
 TIMED_QUERIES = 100
 """Queries that are timed, drawn at random where there are more."""

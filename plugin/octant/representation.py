@@ -14,6 +14,7 @@ from octant.quantizers.base import Chain
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 from octant.spec import parse
 from octant.vectors import as_matrix
+from octant.work import QUIET, Work
 
 StageName: TypeAlias = Literal["coarse", "fine"]
 
@@ -165,7 +166,12 @@ class Representation:
         return stored.oversampling * max(1.0, wide / width)
 
     def fit(
-        self, x: ArrayLike, *, queries: ArrayLike | None = None, rng: np.random.Generator | int = 0
+        self,
+        x: ArrayLike,
+        *,
+        queries: ArrayLike | None = None,
+        rng: np.random.Generator | int = 0,
+        work: Work = QUIET,
     ) -> Representation:
         """Learn from ``x`` (n, dim); all codecs or, after an error, none.
 
@@ -177,20 +183,22 @@ class Representation:
             Real queries, for codecs that can weigh errors by them.
         rng : Generator or int
             Same seed, same data, same codes.
+        work : Work
+            Progress and checkpoints.
 
         Raises
         ------
-        TooFewVectorsError, VectorValueError, DimensionError
+        TooFewVectorsError, VectorValueError, DimensionError, ArtifactError
             As for :meth:`Quantizer.fit`.
         """
         data = as_matrix(x)
         # Both stages start from one seed, so that what they share is what each would learn alone.
         seed = rng if isinstance(rng, int) else int(rng.integers(2**63))
-        coarse = self.coarse.blank().fit(data, queries=queries, rng=seed)
+        coarse = self.coarse.blank().fit(data, queries=queries, rng=seed, work=work.part("coarse"))
         fine = None
         if self.fine is not None:
             head = coarse.reducers[: self.shared_reducers]
-            fine = self.fine.blank().fit(data, queries=queries, rng=seed, head=head)
+            fine = self.fine.blank().fit(data, queries=queries, rng=seed, work=work.part("fine"), head=head)
         self._coarse, self._fine = coarse, fine
         return self
 

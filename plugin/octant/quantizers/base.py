@@ -15,6 +15,7 @@ from octant.errors import DimensionError, InputError, NotFittedError, TooFewVect
 from octant.records import JSON, CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 from octant.spec import Argument, Call
 from octant.vectors import as_matrix, similarity
+from octant.work import QUIET, Work
 
 Role = Literal["reduce", "code", "copy"]
 
@@ -24,9 +25,10 @@ class Quantizer(ABC):
 
     A subclass sets ``name`` and ``role``, stores its constructor's arguments under the same attribute
     names, and writes ``storage``, ``_encode`` and ``_decode``; with ``_fit`` and ``state_names`` when it
-    learns, and ``_encode_query`` when a query looks different from a point. The base class validates,
-    checks that a fit has happened, and rebuilds from config and state. A constructor refuses an argument
-    with an InputError whose message opens with the argument's name, so that a spec string can point at it.
+    learns (``_learn`` in its place when that takes long), and ``_encode_query`` when a query looks different
+    from a point. The base class validates, checks that a fit has happened, and rebuilds from config and state.
+    A constructor refuses an argument with an InputError whose message opens with the argument's name, so that a
+    spec string can point at it.
 
     The contract between the two sides: for one query, ordering points by the engine's score of
     ``encode_query(q)`` against ``encode(x)`` is ordering them by ``q`` against ``decode(encode(x))``, and
@@ -80,6 +82,20 @@ class Quantizer(ABC):
         del x, queries, rng
         return {}
 
+    def _learn(
+        self, x: FloatArray, queries: FloatArray | None, rng: np.random.Generator, work: Work
+    ) -> Mapping[str, NDArray[Any]]:
+        """``_fit`` for a codec that takes long: with ``work`` it shows progress, and resumes where it was stopped."""
+        del work
+        return self._fit(x, queries, rng)
+
+    def _continue(
+        self, x: FloatArray, queries: FloatArray | None, rng: np.random.Generator, work: Work
+    ) -> Mapping[str, NDArray[Any]]:
+        """Arrays for every name in ``state_names``, learned from ``x`` (n, dim) starting at the present ones."""
+        del x, queries, rng, work
+        raise InputError(f"{self!r} cannot continue a fit: call fit with all vectors, old and new")
+
     def _encode_query(self, q: FloatArray, distance: Distance) -> EncodedQueries:
         """Queries as the engine compares them; by default, unchanged."""
         del distance
@@ -107,7 +123,14 @@ class Quantizer(ABC):
 
     # -- what a caller uses --------------------------------------------------------------------
 
-    def fit(self, x: ArrayLike, *, queries: ArrayLike | None = None, rng: np.random.Generator | int = 0) -> Self:
+    def fit(
+        self,
+        x: ArrayLike,
+        *,
+        queries: ArrayLike | None = None,
+        rng: np.random.Generator | int = 0,
+        work: Work = QUIET,
+    ) -> Self:
         """Learn from ``x``; a second fit replaces the first, a failed one leaves the codec as it was.
 
         Parameters
@@ -118,6 +141,9 @@ class Quantizer(ABC):
             Real queries, for codecs that can weigh errors by them; the others ignore it.
         rng : Generator or int
             Source of all randomness, or its seed: same seed, same data, same codes.
+        work : Work
+            Whether to show progress, and where to keep what an interrupted fit resumes from: the same call, with
+            the same data and seed, then ends in the same state as if nothing had happened.
 
         Raises
         ------
@@ -127,11 +153,50 @@ class Quantizer(ABC):
             If ``x`` holds NaN or inf, or is not a matrix of numbers.
         DimensionError
             If ``dim`` is too small for the codec.
+        ArtifactError
+            If a checkpoint of this very fit is damaged, or cannot be written.
         """
         data = as_matrix(x)
         asked = None if queries is None else as_matrix(queries, dim=data.shape[1], what="queries")
         self._check_count(data)
-        state = dict(self._fit(data, asked, np.random.default_rng(rng)))
+        state = dict(self._learn(data, asked, np.random.default_rng(rng), work))
+        self._accept_state(state)
+        return self
+
+    def partial_fit(
+        self,
+        x: ArrayLike,
+        *,
+        queries: ArrayLike | None = None,
+        rng: np.random.Generator | int = 0,
+        work: Work = QUIET,
+    ) -> Self:
+        """Continue a fit on more vectors, starting from what was learned; a failed one leaves the codec as it was.
+
+        Codes made before mean nothing to the codec afterwards: encode again what is stored.
+
+        Parameters
+        ----------
+        x : (n, dim) array_like of float
+            Vectors to learn from now; those of the first fit are no longer at hand, so bring some of them along
+            where they still matter.
+        queries, rng, work
+            As for :meth:`fit`.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        InputError
+            If the codec cannot continue a fit.
+        VectorValueError, DimensionError, ArtifactError
+            As for :meth:`fit`.
+        """
+        self._check_fitted()
+        data = as_matrix(x)
+        self.check_input(data.shape[1])
+        asked = None if queries is None else as_matrix(queries, dim=data.shape[1], what="queries")
+        state = dict(self._continue(data, asked, np.random.default_rng(rng), work))
         self._accept_state(state)
         return self
 
@@ -411,6 +476,7 @@ class Chain(Quantizer):
         *,
         queries: ArrayLike | None = None,
         rng: np.random.Generator | int = 0,
+        work: Work = QUIET,
         head: Sequence[Quantizer] = (),
     ) -> Self:
         """Fit every link on what the links before it make of ``x``; see :meth:`Quantizer.fit`.
@@ -428,17 +494,46 @@ class Chain(Quantizer):
         links: list[Quantizer] = []
         for position, (link, generator) in enumerate(zip(self.links, generators, strict=True)):
             known = position < len(head)
-            fresh = head[position] if known else link.blank().fit(data, queries=asked, rng=generator)
+            part = work.part(f"{position}.{link.name}")
+            fresh = head[position] if known else link.blank().fit(data, queries=asked, rng=generator, work=part)
             links.append(fresh)
             if link.role == "reduce":
-                data = np.asarray(fresh.encode(data), np.float32)
-                seen_as = Distance.DOT if Distance.DOT in fresh.distances else Distance.EUCLID
-                asked = None if asked is None else fresh.encode_query(asked, seen_as).vectors
+                data, asked = _reduced(fresh, data, asked)
         # Only now: a link that failed to fit must not leave a half-fitted chain behind.
+        self._accept_links(links)
+        return self
+
+    def partial_fit(
+        self,
+        x: ArrayLike,
+        *,
+        queries: ArrayLike | None = None,
+        rng: np.random.Generator | int = 0,
+        work: Work = QUIET,
+    ) -> Self:
+        """Continue the coder's fit behind the reducers as they are; see :meth:`Quantizer.partial_fit`.
+
+        Another reducer would give coordinates that the coder has never seen. A second copy is fitted again.
+        """
+        self._check_fitted()
+        data = as_matrix(x)
+        self.check_input(data.shape[1])
+        asked = None if queries is None else as_matrix(queries, dim=data.shape[1], what="queries")
+        for reducer in self.reducers:
+            data, asked = _reduced(reducer, data, asked)
+        generators = np.random.default_rng(rng).spawn(len(self.links))[len(self.reducers) :]
+        part = work.part(f"{len(self.reducers)}.{self.coder.name}")
+        coder = type(self.coder).restore(self.coder.config, self.coder.state)
+        tail: list[Quantizer] = [coder.partial_fit(data, queries=asked, rng=generators[0], work=part)]
+        if self.copy is not None:
+            tail.append(self.copy.blank().fit(data, queries=asked, rng=generators[1]))
+        self._accept_links([*self.reducers, *tail])
+        return self
+
+    def _accept_links(self, links: Sequence[Quantizer]) -> None:
         count = len(self.reducers)
         self.reducers, self.coder = tuple(links[:count]), links[count]
         self.copy = next((link for link in links if isinstance(link, SecondCopy)), None)
-        return self
 
     def score(self, q: ArrayLike, codes: ArrayLike, distance: Distance = Distance.COSINE) -> FloatArray:
         """Estimated scores (m, n) of queries (m, dim) against ``codes`` (n, width); higher is better.
@@ -494,6 +589,13 @@ class Chain(Quantizer):
             return coded
         half = np.float32(0.5)
         return EncodedQueries(coded.vectors, half * coded.scale, np.float32(1) + half * coded.offset)
+
+
+def _reduced(reducer: Quantizer, x: FloatArray, queries: FloatArray | None) -> tuple[FloatArray, FloatArray | None]:
+    """Vectors and queries as the link behind ``reducer`` sees them."""
+    seen_as = Distance.DOT if Distance.DOT in reducer.distances else Distance.EUCLID
+    asked = None if queries is None else reducer.encode_query(queries, seen_as).vectors
+    return np.asarray(reducer.encode(x), np.float32), asked
 
 
 class SecondCopy(Quantizer):

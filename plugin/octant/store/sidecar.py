@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import portalocker
 
+from octant import durable
 from octant.errors import ArtifactError, InputError, LockedError
 from octant.layout import CollectionLayout
 from octant.store.base import Manifest
@@ -152,21 +153,4 @@ class Sidecar:
         return sum(path.stat().st_size for path in self.directory.glob("*.safetensors"))
 
     def _replace(self, name: str, data: bytes) -> None:
-        temporary = self.directory / f".{name}.{os.getpid()}.tmp"
-        with temporary.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(self.directory / name)
-        _sync_directory(self.directory)
-
-
-def _sync_directory(directory: Path) -> None:
-    # A rename is durable once its directory is; Windows has no such handle and needs none.
-    if os.name == "nt":
-        return
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        durable.write(self.directory / name, data)
