@@ -58,6 +58,9 @@ COSINE = [
     ("coarse=turbo4|turbo(1); fine=int8", 7e-4, 0.95),
     ("binary(128)", 6e-2, 0.5),
     ("coarse=binary(64); fine=turbo8", 7e-4, 0.9),
+    ("rabitq", 8e-2, 0.4),
+    ("rabitq(48)", 8e-2, 0.35),
+    ("opq(x32)|float32|product(x32)", 1e-6, 0.97),
     ("toy_sign", 0.1, 0.4),
 ]
 OTHER = [

@@ -17,8 +17,8 @@ from octant.quantizers.native import Float32
 from octant.representation import quantizer
 
 BUILT_IN = (
-    "binary", "bq", "float16", "float32", "float8", "int4", "int8", "pca", "product", "random_projection", "scalar",
-    "truncate", "turbo", "turbo16", "turbo4", "turbo8", "uint8", "whiten",
+    "binary", "bq", "float16", "float32", "float8", "int4", "int8", "opq", "pca", "product", "rabitq",
+    "random_projection", "scalar", "truncate", "turbo", "turbo16", "turbo4", "turbo8", "uint8", "whiten",
 )  # fmt: skip
 
 Register = Callable[..., None]
