@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -34,7 +35,7 @@ from octant.representation import Representation
 from octant.search import Mode, Request
 from octant.sparse import sparse_encoder
 from octant.version import __version__
-from octant.work import progress_bar
+from octant.work import Work, progress_bar
 
 SPARSE_NAME = "sparse"
 DEFAULT_KNOBS = SearchKnobs()
@@ -348,26 +349,45 @@ class Collection:
     add = blocking(_add)
     aadd = awaitable(_add)
 
-    def _fit(self, sample: object, *, queries: object | None = None) -> Flow[FitReport]:
+    def _fit(
+        self,
+        sample: object,
+        *,
+        queries: object | None = None,
+        progress: bool = False,
+        checkpoint: str | Path | None = None,
+    ) -> Flow[FitReport]:
         """Let the representation learn, before the first point is stored.
+
+        A fit that was killed resumes: call it again, with the same sample and queries, and it ends as if nothing had
+        happened. Another sample or seed starts from the beginning. Until it is complete nothing of it is in use.
 
         Parameters
         ----------
         sample : (n, dim) array_like, or list of str
             Vectors of the collection's model, or texts to embed.
-        queries : (m, dim) array_like, optional
-            Vectors of real queries, for representations that can weigh errors by them.
+        queries : (m, dim) array_like, or list of str, optional
+            Real queries, for representations that can weigh errors by them: vectors, or texts to embed. Not those
+            that recall will be measured on.
+        progress : bool
+            Show progress bars on standard error.
+        checkpoint : str or Path, optional
+            Folder for what an interrupted fit resumes from. An embedded collection needs none: it keeps that in its
+            own directory until the fit is complete.
 
         Raises
         ------
         TooFewVectorsError
+        ArtifactError
+            If a checkpoint of this very fit is damaged, or cannot be written.
         InputError
             If points are stored already: their codes would become unreadable.
         """
         core = self._core
-        x = yield from ingest.sample_vectors(core, sample)
-        asked = None if queries is None else core.prepare(queries, what="queries")
-        return (yield from core_flows.fit(core, x, asked))
+        work = Work(progress=progress, checkpoint=checkpoint)
+        x, given = yield from ingest.sample_vectors(core, sample)
+        asked = None if queries is None else (yield from ingest.query_vectors(core, queries))
+        return (yield from core_flows.fit(core, x, asked, given=given, work=work))
 
     fit = blocking(_fit)
     afit = awaitable(_fit)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from octant import artifact as artifacts
+from octant import coverage
 from octant.embedders import Embedder
 from octant.errors import CollectionExistsError, DimensionError, InputError, MismatchError
 from octant.flow import Flow, step
@@ -18,11 +19,18 @@ from octant.identity import complete, same_model
 from octant.ids import IdCodec
 from octant.layout import CollectionLayout, Stages, VectorLayout, lay_out
 from octant.manifest import Manifest
+from octant.oversampling import DEFAULT_COVERAGE, CoverageCurve
 from octant.records import Distance, EmbeddingIdentity, FitReport, FloatArray
 from octant.representation import Representation
 from octant.sparse import Bm25, SparseEncoder, sparse_encoder
 from octant.store.base import Store
 from octant.vectors import as_matrix, unit_rows
+from octant.work import QUIET, Work
+
+_JUDGED = 10_000
+COUNT_SECONDS = 60.0
+"""How long a search trusts the last count of points."""
+"""Vectors, about, that the squared error is measured on: more say the same and take long to encode."""
 
 
 @dataclass
@@ -53,6 +61,7 @@ class Core:
     pending: int = 0
     ids: IdCodec = field(init=False)
     _stages: tuple[object, Stages] | None = field(default=None, init=False, repr=False)
+    _counted: tuple[float, int] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.ids = IdCodec(digits_are_integers=self.foreign)
@@ -100,6 +109,29 @@ class Core:
                 fine = None if fine is None else replace(fine, quantization=None)
             self._stages = key, Stages.of(coarse, fine, self.manifest.vector_name)
         return self._stages[1]
+
+    @property
+    def coverage(self) -> CoverageCurve:
+        """The measured curve, or for lack of one the curve that the coarse codec is assumed to have."""
+        if self.manifest.coverage is not None:
+            return self.manifest.coverage
+        fine = self.stages.fine
+        return CoverageCurve.assumed(1.0 if fine is None else fine.needs.oversampling)
+
+    def about_how_many(self) -> Flow[int]:
+        """Points in the collection, counted again when the last count is old.
+
+        The depth that a coverage takes grows far slower than the number of points, so an old count does little harm,
+        and a search is one request but for the first of every ``COUNT_SECONDS``.
+        """
+        now = time.monotonic()
+        if self._counted is None or now - self._counted[0] > COUNT_SECONDS:
+            self._counted = now, (yield from self.store.count())
+        return self._counted[1]
+
+    def forget_count(self) -> None:
+        """Count again before the next search that needs to know."""
+        self._counted = None
 
     def prepare(self, x: object, what: str = "vectors") -> FloatArray:
         """``x`` as the representation takes it: finite float32 (n, dimension), unit rows under cosine."""
@@ -321,8 +353,20 @@ def note_embedding(core: Core, vectors: FloatArray) -> Flow[None]:
 # -- learning ------------------------------------------------------------------------------------
 
 
-def fit(core: Core, sample: FloatArray, queries: FloatArray | None = None) -> Flow[FitReport]:
+def fit(
+    core: Core, sample: FloatArray, queries: FloatArray | None = None, *, given: int | None = None, work: Work = QUIET
+) -> Flow[FitReport]:
     """Fit the representation on prepared vectors, and keep what it learned beside the collection.
+
+    Parameters
+    ----------
+    core : Core
+    sample : (n, dim) float32
+    queries : (m, dim) float32, optional
+    given : int, optional
+        How many vectors the sample was drawn from, where that was done already.
+    work : Work
+        Checkpoints go to the folder that the store has for them where ``work`` names none.
 
     Raises
     ------
@@ -337,18 +381,62 @@ def fit(core: Core, sample: FloatArray, queries: FloatArray | None = None) -> Fl
         )
     fresh = Representation.parse(core.representation.spec)
     started = time.perf_counter()
-    yield from step(lambda: fresh.fit(sample, queries=queries, rng=core.manifest.seed))
+    kept = work if work.keeps else work.at(core.store.checkpoints)
+    learned, unseen = coverage.split(fresh, sample, np.random.default_rng(core.manifest.seed))
+    yield from step(lambda: fresh.fit(learned, queries=queries, rng=core.manifest.seed, work=kept))
     seconds = time.perf_counter() - started
     digest = None
     if fresh.learns:
         data = artifacts.dump(fresh, core.dimension)
         digest = artifacts.digest(data)
         yield from core.store.write_artifact(digest, data)
+    curve = yield from step(lambda: _coverage(core, fresh, learned, unseen))
     # The artifact is there before the manifest names it, and both before the first code is written.
-    manifest = replace(core.manifest, artifact=digest)
+    manifest = replace(core.manifest, artifact=digest, coverage=curve)
     yield from core.store.write_manifest(manifest.to_json())
     core.representation, core.manifest = fresh, manifest
-    return FitReport(len(sample), sample.shape[1], squared_error(fresh, sample), seconds, digest)
+    yield from core.store.drop_checkpoints()
+    weighed = len(queries) if queries is not None and fresh.weighs_queries else 0
+    count = given or len(sample)
+    error = squared_error(fresh, sample[:: 1 + len(sample) // _JUDGED])
+    seen = min(fresh.learns_from(count), len(learned))
+    return FitReport(count, sample.shape[1], seen, weighed, error, seconds, digest, curve)
+
+
+def _coverage(
+    core: Core, fitted: Representation, learned: FloatArray, unseen: FloatArray | None
+) -> CoverageCurve | None:
+    points = learned if unseen is None else unseen
+    return coverage.measure(fitted, points, core.distance, held_out=unseen is not None, rng=core.manifest.seed)
+
+
+def measure_coverage(core: Core, x: FloatArray) -> Flow[None]:
+    """Measure on the first vectors (n, dim) stored what no fit has measured, and write it down."""
+    if core.sparse_only or core.foreign or core.stages.fine is None or core.manifest.coverage is not None:
+        return
+    curve = yield from step(
+        lambda: coverage.measure(core.representation, x, core.distance, held_out=True, rng=core.manifest.seed)
+    )
+    if curve is not None:
+        core.manifest = replace(core.manifest, coverage=curve)
+        yield from core.store.write_manifest(core.manifest.to_json())
+
+
+def candidates_for(core: Core, limit: int, wanted: float | None) -> Flow[int | None]:
+    """What the fine stage must score for ``limit`` answers; None where there is one stage.
+
+    Parameters
+    ----------
+    core : Core
+    limit : int
+        Offset included.
+    wanted : float or None
+        Coverage; None for the default.
+    """
+    if core.stages.fine is None:
+        return None
+    points = yield from core.about_how_many()
+    return core.coverage.candidates(limit, points, DEFAULT_COVERAGE if wanted is None else wanted)
 
 
 def squared_error(representation: Representation, x: FloatArray) -> float:

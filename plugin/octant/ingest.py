@@ -7,17 +7,19 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeGuard
 
 import numpy as np
 
-from octant.core import Core, describe, fit, materialize, note_embedding
+from octant.core import Core, describe, fit, materialize, measure_coverage, note_embedding
 from octant.errors import InputError, PartialUploadError, TooFewVectorsError
 from octant.flow import Flow, step
 from octant.layout import PointBatch
 from octant.payloads import complete as payload_rows
 from octant.records import JSON, CodeArray, FloatArray, PointId, SparseVector
 from octant.store.base import Progress
-from octant.vectors import as_matrix
+from octant.vectors import as_matrix, as_rows, drawn
+from octant.work import Work
 
 FIT_TEXTS = 5_000
 """Texts embedded before a representation is fitted on them."""
@@ -123,7 +125,9 @@ def add(
         try:
             x, stop = yield from _next_vectors(core, batch, start, batch_size)
             if x is not None and not core.representation.fitted:
-                yield from _fit_on(core, batch, x)
+                yield from _fit_on(core, batch, x, Work(progress=progress is not None))
+            if x is not None and start == 0:
+                yield from measure_coverage(core, x)
             points = yield from step(partial(_points, core, batch, x, start, stop))
             yield from core.store.upsert(points, batch_size=batch_size, progress=progress)
         except Exception as error:
@@ -131,6 +135,7 @@ def add(
                 raise
             raise _partial(batch, start, error) from error
         start = stop
+    core.forget_count()
     yield from _optimize_if_due(core, len(batch), optimize)
     return list(batch.ids)
 
@@ -190,13 +195,13 @@ def embed(core: Core, texts: list[str]) -> Flow[FloatArray]:
     return raw
 
 
-def _fit_on(core: Core, batch: Documents, x: FloatArray) -> Flow[None]:
+def _fit_on(core: Core, batch: Documents, x: FloatArray, work: Work) -> Flow[None]:
     sample = x
     if batch.vectors is not None:
         rng = np.random.default_rng(core.manifest.seed)
         sample = batch.vectors[np.sort(rng.permutation(len(batch))[:FIT_VECTORS])]
     try:
-        yield from fit(core, sample)
+        yield from fit(core, sample, work=work)
     except TooFewVectorsError as error:
         raise TooFewVectorsError(
             f"{error}. The first add fits the representation on its own vectors: add more at once, or call "
@@ -251,12 +256,30 @@ def _optimize_if_due(core: Core, added: int, optimize: bool | None) -> Flow[None
         core.pending = 0
 
 
-def sample_vectors(core: Core, sample: object) -> Flow[FloatArray]:
-    """Prepared vectors of an explicit fit: texts are embedded, vectors are checked. A draft takes its dimension."""
-    if isinstance(sample, Sequence) and sample and isinstance(sample[0], str):
+def sample_vectors(core: Core, sample: object) -> Flow[tuple[FloatArray, int]]:
+    """Prepared vectors of an explicit fit, no more than it looks at, and how many were given.
+
+    Texts are embedded, vectors are checked. A draft takes its dimension from them.
+    """
+    if _are_texts(sample):
         raw = yield from embed(core, list(sample))
-    else:
-        raw = as_matrix(sample, dim=core.manifest.dimension, what="sample")  # type: ignore[arg-type]
-        if core.draft:
-            yield from materialize(core, raw.shape[1])
-    return core.prepare(raw, what="sample")
+        return core.prepare(raw, what="sample"), len(raw)
+    rows = as_rows(sample, dim=core.manifest.dimension, what="sample")  # type: ignore[arg-type]
+    if core.draft:
+        yield from materialize(core, rows.shape[1])
+    # Drawn before anything is computed: a memory map of more than fits stays on disk.
+    chosen = drawn(rows, core.representation.sample_size, np.random.default_rng(core.manifest.seed))
+    return core.prepare(chosen, what="sample"), len(rows)
+
+
+def query_vectors(core: Core, queries: object) -> Flow[FloatArray]:
+    """Prepared vectors of training queries: texts are embedded as queries, vectors are checked."""
+    if not _are_texts(queries):
+        return core.prepare(queries, what="queries")
+    if core.embedder is None:
+        raise InputError("queries as texts need an embedding: open the collection with embedding=, or pass vectors")
+    return core.prepare((yield from core.embedder.embed_queries(list(queries))), what="queries")
+
+
+def _are_texts(given: object) -> TypeGuard[Sequence[str]]:
+    return isinstance(given, Sequence) and bool(given) and isinstance(given[0], str)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octant.errors import InputError
+from octant.oversampling import CoverageCurve
 
 FloatArray: TypeAlias = NDArray[np.float32]
 """float32 array; its shape is given where it is used."""
@@ -261,20 +262,30 @@ class FitReport:
     Attributes
     ----------
     vectors, dimension : int
-        Shape of the sample.
+        Shape of the sample that was given.
+    learned_from : int
+        How many of these vectors the codecs drew and looked at: the least of them, where they draw differently; 0
+        where the representation learns nothing.
+    queries : int
+        Training queries that the codecs weighed errors by.
     squared_error : float
-        Of decoding the sample, relative to its variance; lower is better, 0 is lossless. Copies that Qdrant
-        builds itself are not in it.
+        Of decoding vectors of the sample, relative to their variance; lower is better, 0 is lossless. Copies that
+        Qdrant builds itself are not in it.
     seconds : float
     artifact : str or None
         SHA-256 of what was learned; None where the representation learns nothing.
+    coverage : CoverageCurve or None
+        How many candidates two stages need, as measured; None where there is one stage, or too few vectors.
     """
 
     vectors: int
     dimension: int
+    learned_from: int
+    queries: int
     squared_error: float
     seconds: float
     artifact: str | None
+    coverage: CoverageCurve | None = None
 
 
 @dataclass(frozen=True)

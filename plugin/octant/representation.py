@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 
 from octant import assemble
 from octant.errors import InputError, SpecError
-from octant.quantizers.base import Chain
+from octant.quantizers.base import Chain, Quantizer
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 from octant.spec import parse
-from octant.vectors import as_matrix
+from octant.vectors import as_rows, drawn
 from octant.work import QUIET, Work
 
 StageName: TypeAlias = Literal["coarse", "fine"]
@@ -126,6 +126,27 @@ class Representation:
         equal = [type(one) is type(other) and one.config == other.config for one, other in pairs]
         return equal.index(False) if False in equal else len(equal)
 
+    @property
+    def _learning(self) -> list[Quantizer]:
+        return [link for chain in self.stages.values() for link in chain.links if link.learns]
+
+    @property
+    def sample_size(self) -> int | None:
+        """Most vectors that a fit looks at; None where a codec looks at all of them."""
+        sizes = [link.sample_size for link in self._learning]
+        return None if None in sizes else max((size for size in sizes if size is not None), default=None)
+
+    @property
+    def weighs_queries(self) -> bool:
+        """Whether a fit learns something from queries."""
+        return any(link.weighs_queries for link in self._learning)
+
+    def learns_from(self, count: int) -> int:
+        """Of ``count`` vectors, how many the codec with the smallest sample learns from; 0 where nothing is learned."""
+        if not self.learns:
+            return 0
+        return min(count, *(link.sample_size or count for link in self._learning))
+
     def vectors_needed(self, dim: int) -> int:
         """Fewest vectors ``fit`` accepts; 0 where nothing is learned."""
         return max(chain.vectors_needed(dim) for chain in self.stages.values())
@@ -191,9 +212,9 @@ class Representation:
         TooFewVectorsError, VectorValueError, DimensionError, ArtifactError
             As for :meth:`Quantizer.fit`.
         """
-        data = as_matrix(x)
         # Both stages start from one seed, so that what they share is what each would learn alone.
         seed = rng if isinstance(rng, int) else int(rng.integers(2**63))
+        data = drawn(as_rows(x), self.sample_size, np.random.default_rng(seed))
         coarse = self.coarse.blank().fit(data, queries=queries, rng=seed, work=work.part("coarse"))
         fine = None
         if self.fine is not None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from collections.abc import Iterator
+from typing import Any, TypeGuard
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from octant.errors import DimensionError, VectorValueError
 from octant.records import Distance, FloatArray
+
+CHUNK = 16_384
+"""Rows that are looked at together where all are, so that a large matrix costs no second one beside it."""
 
 
 def as_matrix(x: ArrayLike, *, dim: int | None = None, what: str = "vectors") -> FloatArray:
@@ -36,6 +40,41 @@ def as_matrix(x: ArrayLike, *, dim: int | None = None, what: str = "vectors") ->
     """
     if _is_ready(x, dim):  # every search comes by here several times, nearly always with what this function made
         return x
+    array = _numbers(x, dim, what)
+    if array.dtype == np.float32:
+        matrix = np.ascontiguousarray(array)
+    else:
+        with np.errstate(over="ignore"):
+            matrix = np.ascontiguousarray(array, dtype=np.float32)
+    _check_finite(matrix, what)
+    return matrix
+
+
+def as_rows(x: ArrayLike, *, dim: int | None = None, what: str = "vectors") -> NDArray[Any]:
+    """What :func:`as_matrix` gives, save that a memory map of other numbers than float32 stays on disk as it is.
+
+    Whoever takes rows of it has them by :func:`as_matrix`. Every row is checked here.
+
+    Raises
+    ------
+    VectorValueError, DimensionError
+        As for :func:`as_matrix`.
+    """
+    if not isinstance(x, np.memmap) or x.dtype == np.float32:
+        return as_matrix(x, dim=dim, what=what)
+    rows = _numbers(x, dim, what)
+    _check_finite(rows, what)
+    return rows
+
+
+def drawn(x: NDArray[Any], most: int | None, rng: np.random.Generator) -> FloatArray:
+    """Float32 matrix of the rows of ``x`` (n, dim): all, or ``most`` of them without replacement, in their order."""
+    if most is None or len(x) <= most:
+        return as_matrix(x)
+    return as_matrix(x[np.sort(rng.choice(len(x), most, replace=False))])
+
+
+def _numbers(x: ArrayLike, dim: int | None, what: str) -> NDArray[Any]:
     try:
         array = np.asarray(x)
     except ValueError as error:
@@ -52,17 +91,28 @@ def as_matrix(x: ArrayLike, *, dim: int | None = None, what: str = "vectors") ->
         raise DimensionError(
             f"expected {what} of {dim} coordinates, got {array.shape[1]}: is this another embedding model?"
         )
-    if array.dtype == np.float32:
-        matrix = np.ascontiguousarray(array)
-    else:
+    return array
+
+
+def _check_finite(x: NDArray[Any], what: str) -> None:
+    if _all_finite(x):
+        return
+    good = np.concatenate([np.isfinite(part).all(axis=1) for part in _parts(x)])
+    bad = np.flatnonzero(~good)
+    raise VectorValueError(
+        f"{what} must be finite float32 numbers; row {bad[0]} holds NaN or inf ({len(bad)} such rows)"
+    )
+
+
+def _all_finite(x: NDArray[Any]) -> bool:
+    return all(bool(np.isfinite(part).all()) for part in _parts(x))
+
+
+def _parts(x: NDArray[Any]) -> Iterator[FloatArray]:
+    """Rows of ``x`` as float32, ``CHUNK`` at a time; what float32 cannot hold becomes inf."""
+    for first in range(0, len(x), CHUNK):
         with np.errstate(over="ignore"):
-            matrix = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(matrix).all():
-        bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
-        raise VectorValueError(
-            f"{what} must be finite float32 numbers; row {bad[0]} holds NaN or inf ({len(bad)} such rows)"
-        )
-    return matrix
+            yield np.asarray(x[first : first + CHUNK], np.float32)
 
 
 def _is_ready(x: object, dim: int | None) -> TypeGuard[FloatArray]:
@@ -74,7 +124,7 @@ def _is_ready(x: object, dim: int | None) -> TypeGuard[FloatArray]:
         and x.size > 0
         and (dim is None or x.shape[1] == dim)
         and x.flags.c_contiguous
-        and bool(np.isfinite(x).all())
+        and _all_finite(x)
     )
 
 

@@ -63,10 +63,16 @@ class Work:
         """Whether there is a checkpoint folder."""
         return self._folder is not None
 
+    def at(self, checkpoint: str | Path | None) -> Work:
+        """The same with checkpoints in another folder."""
+        other = Work(progress=self._progress, checkpoint=checkpoint)
+        other._name = self._name
+        return other
+
     def part(self, name: str) -> Work:
         """The same for one link of a chain: its checkpoints carry its name."""
-        part = Work(progress=self._progress)
-        part._folder, part._name = self._folder, f"{self._name}.{name}"
+        part = self.at(self._folder)
+        part._name = f"{self._name}.{name}"
         return part
 
     def steps(self, items: Iterable[T], *, what: str, total: int | None = None, first: int = 0) -> Iterator[T]:

@@ -14,7 +14,7 @@ from typing_extensions import Self
 from octant.errors import DimensionError, InputError, NotFittedError, TooFewVectorsError
 from octant.records import JSON, CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 from octant.spec import Argument, Call
-from octant.vectors import as_matrix, similarity
+from octant.vectors import CHUNK, as_matrix, as_rows, drawn, similarity
 from octant.work import QUIET, Work
 
 Role = Literal["reduce", "code", "copy"]
@@ -51,6 +51,10 @@ class Quantizer(ABC):
         False for a reducer that bends the space: no decoded vector then has the products that its scores stand for,
         so of the first half of the contract only the second holds, on average. ``scale`` and ``offset`` carry what
         :mod:`octant.quantizers.calibration` learned, and scores order points as the similarity does, loosely.
+    sample_size : int or None
+        Most vectors that a fit looks at; the base class draws them from more. None: all of them.
+    weighs_queries : bool
+        Whether a fit learns something from ``queries``.
     usage : str
         How to write it in a spec, where the constructor's signature does not say it: ``"turbo(1|2|4)"``.
     """
@@ -61,6 +65,8 @@ class Quantizer(ABC):
     state_names: ClassVar[tuple[str, ...]] = ()
     distances: ClassVar[frozenset[Distance]] = frozenset(Distance)
     cosine_as: ClassVar[Distance] = Distance.DOT
+    sample_size: ClassVar[int | None] = None
+    weighs_queries: ClassVar[bool] = False
     usage: ClassVar[str] = ""
 
     # -- what a plugin writes ------------------------------------------------------------------
@@ -156,10 +162,10 @@ class Quantizer(ABC):
         ArtifactError
             If a checkpoint of this very fit is damaged, or cannot be written.
         """
-        data = as_matrix(x)
-        asked = None if queries is None else as_matrix(queries, dim=data.shape[1], what="queries")
-        self._check_count(data)
-        state = dict(self._learn(data, asked, np.random.default_rng(rng), work))
+        rows, generator = as_rows(x), np.random.default_rng(rng)
+        asked = None if queries is None else as_matrix(queries, dim=rows.shape[1], what="queries")
+        self._check_count(rows)
+        state = dict(self._learn(drawn(rows, self.sample_size, generator), asked, generator, work))
         self._accept_state(state)
         return self
 
@@ -193,10 +199,10 @@ class Quantizer(ABC):
             As for :meth:`fit`.
         """
         self._check_fitted()
-        data = as_matrix(x)
-        self.check_input(data.shape[1])
-        asked = None if queries is None else as_matrix(queries, dim=data.shape[1], what="queries")
-        state = dict(self._continue(data, asked, np.random.default_rng(rng), work))
+        rows, generator = as_rows(x), np.random.default_rng(rng)
+        self.check_input(rows.shape[1])
+        asked = None if queries is None else as_matrix(queries, dim=rows.shape[1], what="queries")
+        state = dict(self._continue(drawn(rows, self.sample_size, generator), asked, generator, work))
         self._accept_state(state)
         return self
 
@@ -314,7 +320,7 @@ class Quantizer(ABC):
                 f"{self!r} was fitted on vectors of {self.input_dim} coordinates, got {dim}: fit it again on these"
             )
 
-    def _check_count(self, x: FloatArray) -> None:
+    def _check_count(self, x: NDArray[Any]) -> None:
         dim = x.shape[1]
         self.output_dim(dim)
         needed = self.vectors_needed(dim)
@@ -486,7 +492,7 @@ class Chain(Quantizer):
         head : sequence of Quantizer
             Fitted first links to take over as they are, from a chain that was fitted on the same vectors.
         """
-        data = as_matrix(x)
+        data = as_rows(x)
         asked = None if queries is None else as_matrix(queries, dim=data.shape[1], what="queries")
         self._check_count(data)
         # Every link has a generator of its own: what one draws does not change what the next one sees.
@@ -516,7 +522,7 @@ class Chain(Quantizer):
         Another reducer would give coordinates that the coder has never seen. A second copy is fitted again.
         """
         self._check_fitted()
-        data = as_matrix(x)
+        data = as_rows(x)
         self.check_input(data.shape[1])
         asked = None if queries is None else as_matrix(queries, dim=data.shape[1], what="queries")
         for reducer in self.reducers:
@@ -591,11 +597,12 @@ class Chain(Quantizer):
         return EncodedQueries(coded.vectors, half * coded.scale, np.float32(1) + half * coded.offset)
 
 
-def _reduced(reducer: Quantizer, x: FloatArray, queries: FloatArray | None) -> tuple[FloatArray, FloatArray | None]:
+def _reduced(reducer: Quantizer, x: NDArray[Any], queries: FloatArray | None) -> tuple[FloatArray, FloatArray | None]:
     """Vectors and queries as the link behind ``reducer`` sees them."""
+    parts = [reducer.encode(x[first : first + CHUNK]) for first in range(0, len(x), CHUNK)]
     seen_as = Distance.DOT if Distance.DOT in reducer.distances else Distance.EUCLID
     asked = None if queries is None else reducer.encode_query(queries, seen_as).vectors
-    return np.asarray(reducer.encode(x), np.float32), asked
+    return np.asarray(np.concatenate(parts), np.float32), asked
 
 
 class SecondCopy(Quantizer):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from octant.flow import Flow
+from octant.flow import Flow, step
 from octant.layout import CollectionLayout, PointBatch, StoredPoint, VectorQuery
 from octant.records import JSON, Filter, Footprint
 
@@ -83,6 +84,15 @@ class Store(ABC):
     @abstractmethod
     def close(self) -> Flow[None]:
         """Release files and locks; a second call does nothing."""
+
+    @property
+    def checkpoints(self) -> Path | None:
+        """Folder in which a fit of this collection may keep checkpoints; None where nothing of it would survive."""
+        return None
+
+    def drop_checkpoints(self) -> Flow[None]:
+        """Delete what is in :attr:`checkpoints`: a fit is complete."""
+        return step(lambda: None)
 
     # -- points --------------------------------------------------------------------------------
 

@@ -118,6 +118,13 @@ class EdgeStore(Store):
     def read_artifact(self, digest: str) -> Flow[bytes]:
         return step(lambda: self._files.read_artifact(digest))
 
+    @property
+    def checkpoints(self) -> Path | None:
+        return None if self._temporary is not None else self._files.checkpoints
+
+    def drop_checkpoints(self) -> Flow[None]:
+        return step(lambda: shutil.rmtree(self._files.checkpoints, ignore_errors=True))
+
     def drop(self) -> Flow[None]:
         return step(self._drop)
 

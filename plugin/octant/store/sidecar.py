@@ -17,6 +17,7 @@ from octant.store.base import Manifest
 
 MANIFEST = "octant.json"
 SHARD = "shard"
+CHECKPOINTS = "fit"
 LOCK = "lock"
 
 
@@ -28,6 +29,7 @@ class Sidecar:
         <root>/<name>/
             octant.json                  manifest and layout, replaced in one step
             <sha256>.safetensors         artifacts, never changed once written
+            fit/                         checkpoints of a fit that is not complete
             lock                         held while the collection is open
             shard/                       Qdrant Edge
 
@@ -55,6 +57,11 @@ class Sidecar:
     def shard(self) -> Path:
         """The engine's directory."""
         return self.directory / SHARD
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where an interrupted fit left off."""
+        return self.directory / CHECKPOINTS
 
     def exists(self) -> bool:
         """Whether the collection was completely created: the manifest is written last."""
