@@ -27,6 +27,10 @@ SPECS = {
     "float8": ["float8", "float8(e5m2)"],
     "int4": ["int4"],
     "int8": ["int8"],
+    "kernel_pca": [
+        "kernel_pca(16)", "kernel_pca(16, poly)|turbo4", "kernel_pca(48, cosine)|int8", "kernel_pca(16, linear)",
+        "kernel_pca(16, rbf, 0.3, landmarks=100)", "pca(48)|kernel_pca(32)",
+    ],
     "leanvec": ["leanvec(16)", "leanvec(64)", "leanvec(40)|int8", "pca(48)|leanvec(20)|turbo4"],
     "opq": ["opq(x32)", "opq(x64)|float32|product(x64)", "pca(20)|opq(x16)|turbo4"],
     "pca": ["pca(16)", "pca(64)", "pca(16)|float8", "pca(16)|uint8", "pca(32)|pca(16)|turbo4"],

@@ -60,6 +60,8 @@ COSINE = [
     ("coarse=binary(64); fine=turbo8", 7e-4, 0.9),
     ("rabitq", 8e-2, 0.4),
     ("rabitq(48)", 8e-2, 0.35),
+    ("kernel_pca(32, landmarks=256)", 4e-2, 0.65),
+    ("kernel_pca(32, poly)|turbo4", 5e-2, 0.6),
     ("leanvec(32)", 3e-2, 0.7),
     ("leanvec(32)|turbo4", 3e-2, 0.68),
     ("opq(x32)|float32|product(x32)", 1e-6, 0.97),

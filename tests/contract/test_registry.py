@@ -17,7 +17,7 @@ from octant.quantizers.native import Float32
 from octant.representation import quantizer
 
 BUILT_IN = (
-    "binary", "bq", "float16", "float32", "float8", "int4", "int8", "leanvec", "opq", "pca", "product", "rabitq",
+    "binary", "bq", "float16", "float32", "float8", "int4", "int8", "kernel_pca", "leanvec", "opq", "pca", "product", "rabitq",
     "random_projection", "scalar", "truncate", "turbo", "turbo16", "turbo4", "turbo8", "uint8", "whiten",
 )  # fmt: skip
 

@@ -63,6 +63,7 @@ class LeanVec(Reducer):
     """
 
     name = "leanvec"
+    weighs_queries = True
     distances = frozenset({Distance.COSINE, Distance.DOT})
     state_names: ClassVar[tuple[str, ...]] = ("document_map", "query_map", "shrinkage")
     document_map_: FloatArray
