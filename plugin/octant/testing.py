@@ -48,6 +48,7 @@ def check_quantizer(quantizer: Quantizer, *, dim: int = 64, n: int = 600, seed: 
     fitted = _check_fit(quantizer, x, seed)
     codes = _check_codes(fitted, x)
     _check_determinism(fitted, x, codes, seed)
+    _check_training_queries(fitted, x, q, seed)
     _check_refusals(fitted, x)
     _check_persistence(fitted, x, codes)
     for distance in (member for member in Distance if member in fitted.distances):
@@ -105,6 +106,13 @@ def _check_determinism(fitted: Quantizer, x: FloatArray, codes: CodeArray, seed:
     again = fitted.blank().fit(x, rng=seed)
     assert again == fitted, f"{fitted!r} fitted twice with one seed must be equal"
     assert np.array_equal(again.encode(x), codes), f"{fitted!r}: same seed and data must give the same codes"
+
+
+def _check_training_queries(fitted: Quantizer, x: FloatArray, q: FloatArray, seed: int) -> None:
+    if not fitted.learns or any(link.weighs_queries for link in _chain(fitted).links):
+        return
+    again = fitted.blank().fit(x, queries=q, rng=seed)
+    assert again == fitted, f"{fitted!r} learned something from queries: it must say so with weighs_queries = True"
 
 
 def _check_refusals(fitted: Quantizer, x: FloatArray) -> None:

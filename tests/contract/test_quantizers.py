@@ -118,6 +118,13 @@ class RawScores(Fine):
         return StorageNeeds(dim, Distance.DOT)
 
 
+class WeighsInSecret(Fine):
+    state_names = ("height",)
+
+    def _fit(self, x: Any, queries: Any, rng: Any) -> dict[str, Any]:
+        return {"height": np.float32(0 if queries is None else queries.max())}
+
+
 class Dithers(Fine):
     state_names = ("noise",)
 
@@ -149,6 +156,7 @@ BROKEN: list[tuple[Callable[[], Quantizer], str]] = [
     (DecodesToFloat64, "must decode to float32, got float64"),
     (RawScores, "must estimate the similarity of the vectors; its mean error is"),
     (Dithers, "fitted twice with one seed must be equal"),
+    (WeighsInSecret, "learned something from queries: it must say so with weighs_queries = True"),
     (LearnsInSecret, "a rebuilt codec must give the same codes"),
     (TakesNaN, "must refuse to encode NaN with VectorValueError"),
 ]

@@ -203,6 +203,41 @@ def test_a_representation_that_learns_is_fitted_on_the_corpus(model: Any, corpus
     assert "0 added" in shown
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("q.txt", "what is a?\n\n  who was b? \n"), ("q.jsonl", '{"text": "what is a?"}\n{"text": "who was b?"}\n')],
+)
+def test_questions_are_learned_from(name: str, content: str, model: Any, corpus: Path, place: Path) -> None:
+    (corpus.parent / name).write_text(content)
+    arguments = ("index", corpus, "--name", "c", "--location", place, "--queries", corpus.parent / name)
+    first = succeed(*arguments, "--represent", "leanvec(8)|turbo8")
+    assert {"what is a?", "who was b?"} <= set(model.embedded)
+    assert " and 2 questions" in first.stderr
+    again = succeed(*arguments)
+    assert "has learned already: --queries changes nothing now" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "represent", "message"),
+    [
+        ('{"text": "a"}', "pca(8)|turbo8", "pca(8)|turbo8 learns nothing from questions: leave --queries out"),
+        ("\n \n", "leanvec(8)|turbo8", "--queries is a file of questions, one a line; {file} holds none"),
+        (None, "leanvec(8)|turbo8", "--queries is a UTF-8 file of questions, one a line; {file} cannot be read"),
+        ("[1]\n", "leanvec(8)|turbo8", "{file}:1: expected an object with a \"text\", got '[1]'"),
+        ('{"text": "a"}\n{', "leanvec(8)|turbo8", "{file}:2: not valid JSON"),
+    ],
+)
+def test_bad_questions_are_refused_before_anything_is_written(
+    content: str | None, represent: str, message: str, model: Any, corpus: Path, place: Path
+) -> None:
+    file = corpus.parent / "questions.jsonl"
+    if content is not None:
+        file.write_text(content)
+    arguments = ("index", corpus, "--name", "c", "--location", place, "--represent", represent, "--queries", file)
+    assert refuse(*arguments).startswith(message.format(file=file))
+    assert not place.exists()
+
+
 def test_too_small_a_corpus_to_learn_from_leaves_nothing_behind(model: Any, corpus: Path, place: Path) -> None:
     line = refuse("index", corpus, "--name", "c", "--location", place, "--represent", "pca(200)|turbo8")
     assert line.startswith("pca(200)|turbo8 needs at least 201 passages to learn from, the corpus has ")

@@ -131,7 +131,9 @@ def _build(
     with Collection.create(
         NAMES[spec], location=location, embedding=model, represent=spec, overwrite=True
     ) as collection:
-        collection.add([text for _, text in texts], vectors=vectors, ids=[name for name, _ in texts], optimize=True)
+        collection.add(
+            [text for _, text in texts], vectors=vectors, ids=[name for name, _ in texts], optimize=True, progress=True
+        )
         # float32 is the yardstick, so it is searched without the shortcuts of a graph.
         knobs = SearchKnobs(exact=spec == BEFORE)
         rankings = collection.search_batch(list(asked), k=DEPTH, knobs=knobs)

@@ -24,6 +24,7 @@ from octant.cli.options import (
     recorded_model,
 )
 from octant.cli.output import AsJson, echo_json, note, plural
+from octant.cli.questions import read_questions
 from octant.collection import TEXT_KEY, Collection
 from octant.documents import NOT_TEXT, Reader, Skipped
 from octant.embedders import Embedder, embedder
@@ -57,6 +58,14 @@ def index(
     ] = False,
     chunk_size: Annotated[int, typer.Option(help="Characters of a passage.")] = 800,
     chunk_overlap: Annotated[int, typer.Option(help="Characters it repeats from the one before.")] = 80,
+    queries: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help='Real questions that the representation learns from: one a line, or JSON lines with a "text".',
+            show_default=False,
+        ),
+    ] = None,
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
@@ -67,16 +76,17 @@ def index(
     """
     if represent is not None:
         represent = Representation.parse(represent).spec  # a typo is told before a word is read
+    asked = None if queries is None else read_questions(queries)
     reader = Reader(paths, chunk_size, chunk_overlap, reserved=(TEXT_KEY, ID_KEY))
     found = survey(tqdm(reader, desc="read", unit=" documents"))
     if not found.passages:
         raise InputError(f"there is nothing to index in {', '.join(paths)}{_reasons(reader.skipped)}")
-    wish = Wish(name, location, api_key, embedding, represent, distance, sparse)
+    wish = Wish(name, location, api_key, embedding, represent, distance, sparse, asked is not None)
     with _opened(wish, found) as collection:
         model = collection.embedding
         if model is None:
             raise InputError("the collection was opened without its embedding model")
-        known = _learn(collection, model, found)
+        known = _learn(collection, model, found, asked)
         with tqdm(total=found.passages, desc="store", unit=" passages") as bar:
             outcome = index_documents(collection, model, reader, known, bar.update)
         note("building indexes")
@@ -104,6 +114,7 @@ class Wish:
     represent: str | None
     distance: Distance | None
     sparse: bool
+    has_questions: bool
 
 
 def _opened(wish: Wish, found: Survey) -> Collection:
@@ -125,6 +136,7 @@ def _opened(wish: Wish, found: Survey) -> Collection:
     if wish.sparse and manifest.sparse is None:
         raise MismatchError("the collection stores no sparse vectors: index into a new one to have them")
     model = _model(wish.embedding or recorded_model(manifest))
+    _check_questions(wish, Representation.parse(manifest.represent))
     collection = Collection.open(
         wish.name, location=wish.location, embedding=model,
         client_options=client_options(wish.location, wish.api_key),
@@ -137,6 +149,7 @@ def _opened(wish: Wish, found: Survey) -> Collection:
 def _created(wish: Wish, found: Survey) -> Collection:
     distance = wish.distance or Distance.COSINE
     representation = Representation.parse(wish.represent or DEFAULT_REPRESENTATION)
+    _check_questions(wish, representation)
     model = _model(wish.embedding or DEFAULT_MODEL)
     dimension = model.identity.dimension
     if dimension is not None:
@@ -163,14 +176,25 @@ def _check_size(representation: Representation, dimension: int | None, found: Su
         )
 
 
-def _learn(collection: Collection, model: Embedder, found: Survey) -> Mapping[str, FloatArray]:
+def _check_questions(wish: Wish, representation: Representation) -> None:
+    if wish.has_questions and not representation.weighs_queries:
+        raise InputError(f"{representation.spec} learns nothing from questions: leave --queries out")
+
+
+def _learn(collection: Collection, model: Embedder, found: Survey, asked: list[str] | None) -> Mapping[str, FloatArray]:
     """Fit the representation if that is due; the vectors of the sample, to embed nothing twice."""
     if collection.representation.fitted:
+        if asked is not None:
+            note("the representation has learned already: --queries changes nothing now")
         return {}
     with tqdm(total=len(found.sample), desc="sample", unit=" passages") as bar:
         vectors = embed(model, found.sample, bar.update)
     note(f"fitting {collection.representation.spec} on {plural(len(vectors), 'passage')}")
-    collection.fit(vectors)
+    report = collection.fit(vectors, queries=asked, progress=True)
+    note(
+        f"learned from {plural(report.learned_from, 'passage')}"
+        + (f" and {plural(report.queries, 'question')}" if report.queries else "")
+    )
     return dict(zip(found.sample, vectors, strict=True))
 
 
