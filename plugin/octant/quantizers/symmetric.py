@@ -76,12 +76,12 @@ class ComposedCodes:
     @property
     def loops(self) -> int:
         """Planes after the first."""
-        return self.planes.shape[1] - 1
+        return int(self.planes.shape[1]) - 1
 
     @property
     def nbytes(self) -> int:
         """Bytes of all codes."""
-        return self.planes.nbytes
+        return int(self.planes.nbytes)
 
     def integers(self) -> NDArray[np.int32]:
         """``z = 2^loops b`` (n, dim): odd, of magnitude below ``2^(loops + 1)``."""

@@ -1,0 +1,285 @@
+"""Training with torch what numpy serves: one loop for every codec that learns by gradient descent.
+
+It is seeded, stops early on held-out recall, keeps the best state it saw, and resumes where it was interrupted, to the
+same last bit on one CPU. torch is imported by the functions here, never by the module.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from octant.errors import MissingExtraError, VectorValueError
+from octant.records import FloatArray
+from octant.work import Work
+
+if TYPE_CHECKING:
+    import torch
+
+HELD_OUT = 4000
+"""Most vectors that are kept from training, to see what was learned."""
+_QUERIES, _K = 500, 10
+_LEAST_TO_HOLD_OUT = 250
+_WARM_UP = 20
+_LONGEST_STEP = 1.0
+
+
+class Learner(Protocol):
+    """What :func:`train` trains.
+
+    Attributes
+    ----------
+    rows : int
+        Vectors to draw batches from.
+    parameters : dict of Tensor
+        What the optimizer changes.
+    buffers : dict of Tensor
+        What the learner itself changes as it goes: running moments, a queue of negatives. Changed in place or
+        replaced by tensors of the same shape.
+    """
+
+    rows: int
+    parameters: dict[str, torch.Tensor]
+    buffers: dict[str, torch.Tensor]
+
+    def loss(self, rows: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
+        """Loss () of the batch of vectors at ``rows`` (batch,); all other randomness comes from ``noise``."""
+
+    def recall(self) -> float:
+        """Share of true neighbours that the present state finds among held-out vectors; higher is better."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Attributes
+    ----------
+    steps : int
+        Batches at most.
+    batch : int
+        Vectors in a batch, or all there are.
+    rate : float
+        Largest learning rate; it rises over the first steps and falls to nothing along a cosine.
+    looks : int
+        How many times held-out recall is measured over all steps.
+    patience : int
+        Looks without a gain after which training stops.
+    """
+
+    steps: int
+    batch: int = 512
+    rate: float = 1e-3
+    looks: int = 15
+    patience: int = 4
+
+    @property
+    def every(self) -> int:
+        """Steps between two looks."""
+        return max(1, self.steps // self.looks)
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of ``step``."""
+        warm = min(1.0, (step + 1) / _WARM_UP)
+        return float(self.rate * warm * 0.5 * (1 + np.cos(np.pi * step / self.steps)))
+
+
+def need_torch(feature: str) -> None:
+    """Refuse to go on where torch is not installed.
+
+    Raises
+    ------
+    MissingExtraError
+        With the line that installs it.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError(f"training {feature}", module="torch", extra="train")
+
+
+def device() -> torch.device:
+    """The GPU where there is one."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def tensor(array: NDArray[Any]) -> torch.Tensor:
+    """A copy of ``array`` on :func:`device`."""
+    import torch
+
+    return torch.tensor(array, device=device())
+
+
+def arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
+    """Copies of ``tensors`` for numpy."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in tensors.items()}
+
+
+def train(learner: Learner, schedule: Schedule, *, what: str, seed: int, key: str, work: Work) -> dict[str, FloatArray]:
+    """Train, and return the parameters and buffers that found most held-out neighbours.
+
+    The state before the first step competes too, so a start that is good already is never made worse. A training that
+    is finished stays in the checkpoint until ``work.done(key)``: a fit of several parts does not train one twice.
+
+    Parameters
+    ----------
+    learner : Learner
+    schedule : Schedule
+    what : str
+        The codec, for the progress bar and messages.
+    seed : int
+    key : str
+        From :func:`octant.work.fingerprint`.
+    work : Work
+
+    Raises
+    ------
+    VectorValueError
+        If the loss is not a finite number; it names the step and what to change.
+    """
+    run = _Run(learner, schedule, seed)
+    kept = work.restore(key)
+    if kept is None:
+        run.look()
+    else:
+        run.resume(kept)
+    for step in work.steps(range(run.step, schedule.steps), total=schedule.steps, first=run.step, what=what):
+        if run.over:
+            break
+        run.advance(step, what)
+        if run.step % schedule.every == 0 or run.step == schedule.steps:
+            run.look()
+            work.save(key, run.arrays())
+    return run.best
+
+
+class _Run:
+    """One training under way: everything that decides how it goes on."""
+
+    def __init__(self, learner: Learner, schedule: Schedule, seed: int) -> None:
+        import torch
+
+        self.learner, self.schedule = learner, schedule
+        self.generator = torch.Generator().manual_seed(seed)
+        self.optimizer = torch.optim.AdamW(list(learner.parameters.values()), lr=schedule.rate, weight_decay=1e-3)
+        self.step = self.stale = 0
+        self.recall = -1.0
+        self.best: dict[str, FloatArray] = {}
+
+    @property
+    def over(self) -> bool:
+        return self.stale >= self.schedule.patience
+
+    def advance(self, step: int, what: str) -> None:
+        import torch
+
+        self.optimizer.param_groups[0]["lr"] = self.schedule.rate_at(step)
+        order = torch.randperm(self.learner.rows, generator=self.generator)[: self.schedule.batch]
+        loss = self.learner.loss(order, self.generator)
+        if not bool(torch.isfinite(loss)):
+            raise VectorValueError(
+                f"the loss of {what} is not finite at step {step + 1} of {self.schedule.steps}: scale the vectors to "
+                "about unit length, and leave out rows of zeros"
+            )
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(list(self.learner.parameters.values()), _LONGEST_STEP)
+        self.optimizer.step()
+        self.step = step + 1
+
+    def look(self) -> None:
+        import torch
+
+        with torch.no_grad():
+            recall = self.learner.recall()
+        if recall > self.recall:
+            self.recall, self.stale = recall, 0
+            self.best = arrays({**self.learner.parameters, **self.learner.buffers})
+        else:
+            self.stale += 1
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The run, as what a checkpoint keeps."""
+        kept = {f"parameter.{name}": value for name, value in arrays(self.learner.parameters).items()}
+        kept |= {f"buffer.{name}": value for name, value in arrays(self.learner.buffers).items()}
+        kept |= {f"best.{name}": value for name, value in self.best.items()}
+        for name, parameter in self.learner.parameters.items():
+            kept |= {f"optimizer.{name}.{part}": v for part, v in arrays(self.optimizer.state[parameter]).items()}
+        kept["generator"] = self.generator.get_state().numpy().copy()
+        kept["counters"] = np.array([self.step, self.stale])
+        kept["recall"] = np.array(self.recall)
+        return kept
+
+    def resume(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        import torch
+
+        with torch.no_grad():
+            for name, parameter in self.learner.parameters.items():
+                parameter.copy_(tensor(kept[f"parameter.{name}"]))
+        for name in self.learner.buffers:
+            self.learner.buffers[name] = tensor(kept[f"buffer.{name}"])
+        for name, parameter in self.learner.parameters.items():
+            if f"optimizer.{name}.step" not in kept:  # never had a gradient
+                continue
+            moments = ("step", "exp_avg", "exp_avg_sq")
+            state = {part: torch.tensor(kept[f"optimizer.{name}.{part}"]) for part in moments}
+            # The count of steps stays where the optimizer itself keeps it: beside the CPU.
+            self.optimizer.state[parameter] = {k: v if k == "step" else v.to(parameter) for k, v in state.items()}
+        self.best = {name.removeprefix("best."): v for name, v in kept.items() if name.startswith("best.")}
+        self.generator.set_state(torch.tensor(kept["generator"]))
+        self.step, self.stale = map(int, kept["counters"])
+        self.recall = float(kept["recall"])
+
+
+# -- what is held out --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Vectors to train on, and vectors to look at: some of them as queries among the others.
+
+    Attributes
+    ----------
+    seen : (n, dim) float32
+    queries : (m, dim) float32
+    points : (p, dim) float32
+    true : (m, k) int64
+        The ``k`` points nearest to each query, by dot product.
+    """
+
+    seen: FloatArray
+    queries: FloatArray
+    points: FloatArray
+    true: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, x: FloatArray, rng: np.random.Generator) -> Split:
+        """A fifth of ``x`` (n, dim), and no more than ``HELD_OUT``, held out; few vectors are both seen and looked at.
+
+        Queries are documents: real queries are for a final report, never for a choice.
+        """
+        order = rng.permutation(len(x))
+        count = min(HELD_OUT, len(x) // 5)
+        few = len(x) < _LEAST_TO_HOLD_OUT
+        held, seen = (x, x) if few else (x[order[:count]], x[np.sort(order[count:])])
+        asked = min(_QUERIES, max(1, len(held) // 4))
+        queries, points = held[:asked], held[asked:]
+        points = points if len(points) else held
+        return cls(seen, queries, points, best(queries @ points.T, min(_K, len(points))))
+
+    def recall(self, scores: FloatArray) -> float:
+        """Share of the true neighbours among the best of ``scores`` (m, p)."""
+        found = best(scores, self.true.shape[1])
+        return float((found[:, :, None] == self.true[:, None, :]).any(axis=2).mean())
+
+
+def best(scores: FloatArray, k: int) -> NDArray[np.int64]:
+    """Indices (m, k) of the largest ``scores`` (m, n) of each row, in no order."""
+    if k >= scores.shape[1]:
+        return np.tile(np.arange(scores.shape[1]), (len(scores), 1))
+    return np.asarray(np.argpartition(-scores, k, axis=1)[:, :k])
