@@ -27,9 +27,9 @@ from octant.store.base import Store
 from octant.vectors import as_matrix, unit_rows
 from octant.work import QUIET, Work
 
-_JUDGED = 10_000
 COUNT_SECONDS = 60.0
 """How long a search trusts the last count of points."""
+_JUDGED = 10_000
 """Vectors, about, that the squared error is measured on: more say the same and take long to encode."""
 
 

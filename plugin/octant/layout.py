@@ -207,17 +207,27 @@ class SearchKnobs:
     exact : bool
         Scan the stored vectors instead of searching graph and second copy.
     oversampling : float or None
-        How many times ``k`` candidates are rescored. At least 1.
+        How many times ``k`` candidates are rescored. At least 1. Two stages read as many as ``coverage`` asks
+        for unless this is given.
     rescore : bool or None
-        Whether a second copy's candidates are rescored from the stored vectors.
+        Whether a second copy's candidates are rescored from the stored vectors. A coarse stage's are not, unless
+        this is True: the fine stage rescores them.
+    coverage : float or None
+        Two stages only: share, between 0 and 1, of the fine stage's own answers that the candidates shall hold on
+        average; the collection's measured curve says how many that takes.
     """
 
     hnsw_ef: int | None = None
     exact: bool = False
     oversampling: float | None = None
     rescore: bool | None = None
+    coverage: float | None = None
 
     def __post_init__(self) -> None:
+        if self.coverage is not None and not 0 < self.coverage < 1:
+            raise InputError(f"coverage must lie between 0 and 1, got {self.coverage}: 0.99 is the default")
+        if self.coverage is not None and self.oversampling is not None:
+            raise InputError("coverage and oversampling both say how many candidates to read: give one of them")
         if self.oversampling is not None and not 1 <= self.oversampling < float("inf"):
             raise InputError(f"oversampling must be a finite number of at least 1, got {self.oversampling}")
         if self.hnsw_ef is not None and self.hnsw_ef < 1:
@@ -326,11 +336,16 @@ def plan_dense(
     distance: Distance,
     limit: int,
     knobs: SearchKnobs,
+    candidates: int | None = None,
     filter: Filter | None = None,  # noqa: A002  # Qdrant's own word
     with_vectors: Sequence[str] = (),
     with_payload: bool = True,
 ) -> DensePlan:
     """The request for query ``row`` of the encoded queries, for ``limit`` answers.
+
+    Two stages that Qdrant scores make one request, the coarse one inside of the fine one; asked for exactly, the
+    fine one alone scans everything. Where Qdrant cannot score the fine stage the request is the coarse one, and the
+    fine codes come back with its candidates: there is no second read either.
 
     Parameters
     ----------
@@ -343,6 +358,8 @@ def plan_dense(
     limit : int
         Answers wanted, offset included.
     knobs : SearchKnobs
+    candidates : int, optional
+        What the fine stage scores, at least ``limit``; the oversampling that the stages ask for decides without it.
     filter : mapping, optional
     with_vectors : sequence of str
         Named vectors to return beside those the plan itself needs.
@@ -359,27 +376,44 @@ def plan_dense(
             with_vectors=tuple(with_vectors), with_payload=with_payload,
         )  # fmt: skip
         return DensePlan(query, score)
-    oversampling = knobs.oversampling or stages.fine.needs.oversampling
-    # The coarse stage only proposes: rescoring its own second copy first would read the disk twice.
-    inner_knobs = replace(knobs, oversampling=None)
-    settings, score = _settings(stages.coarse.needs, coarse, row, distance, inner_knobs)
-    inner = VectorQuery(
-        coarse.vectors[row], stages.coarse.name, int(np.ceil(limit * oversampling)), settings, filter=filter,
-        with_payload=False,
-    )  # fmt: skip
+    if candidates is None or knobs.oversampling is not None:
+        candidates = int(np.ceil(limit * (knobs.oversampling or stages.fine.needs.oversampling)))
+    inner = coarse_query(stages, coarse, row, limit=max(limit, candidates), knobs=knobs, filter=filter)
     if stages.fine_is_client_side:
         names = tuple(dict.fromkeys((stages.fine.name, *with_vectors)))
-        return DensePlan(
-            replace(inner, with_payload=with_payload, with_vectors=names), score, rescore_with=stages.fine.name
-        )
+        query = replace(inner, with_payload=with_payload, with_vectors=names)
+        # Nobody sees the coarse scores: the caller scores the fine codes.
+        return DensePlan(query, ScoreMap(1.0, 0.0, stages.coarse.needs.metric, distance), rescore_with=stages.fine.name)
     if fine is None:
         raise InputError("the fine stage is scored by the engine: its encoded queries are needed")
-    outer_settings, score = _settings(stages.fine.needs, fine, row, distance, SearchKnobs(exact=knobs.exact))
+    settings, score = _settings(stages.fine.needs, fine, row, distance, SearchKnobs(exact=knobs.exact))
     query = VectorQuery(
-        fine.vectors[row], stages.fine.name, limit, outer_settings, prefetch=inner,
-        with_vectors=tuple(with_vectors), with_payload=with_payload,
+        fine.vectors[row], stages.fine.name, limit, settings, filter=filter if knobs.exact else None,
+        prefetch=None if knobs.exact else inner, with_vectors=tuple(with_vectors), with_payload=with_payload,
     )  # fmt: skip
     return DensePlan(query, score)
+
+
+def coarse_query(
+    stages: Stages,
+    coarse: EncodedQueries,
+    row: int,
+    *,
+    limit: int,
+    knobs: SearchKnobs | None = None,
+    filter: Filter | None = None,  # noqa: A002
+) -> VectorQuery:
+    """The request for the ``limit`` candidates that the coarse stage proposes to a fine one.
+
+    Its second copy, where it has one, is searched and not rescored: that would read from disk what the fine stage is
+    about to read better, and order is all that a proposal needs.
+    """
+    knobs = knobs or SearchKnobs()
+    copied = stages.coarse.needs.quantization is not None and not knobs.exact
+    settings = QuerySettings(knobs.hnsw_ef, knobs.exact, rescore=bool(knobs.rescore) if copied else None)
+    return VectorQuery(
+        coarse.vectors[row], stages.coarse.name, limit, settings, filter=filter, with_payload=False
+    )  # fmt: skip
 
 
 def _settings(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 
 from octant.errors import ArtifactError
 from octant.layout import HnswSettings
+from octant.oversampling import CoverageCurve
 from octant.records import JSON, Distance, EmbeddingIdentity
 
 FORMAT = 1
@@ -40,6 +41,8 @@ class Manifest:
         Of the fit.
     octant : str
         Version of the library that created the collection.
+    coverage : CoverageCurve or None
+        How many candidates two stages need; None where it was not measured, or there is one stage.
     """
 
     represent: str
@@ -54,6 +57,7 @@ class Manifest:
     hnsw: HnswSettings
     seed: int
     octant: str
+    coverage: CoverageCurve | None = None
 
     def to_json(self) -> dict[str, JSON]:
         """The manifest as JSON values."""
@@ -75,11 +79,14 @@ class Manifest:
                 f"of Octant ({value.get('octant', 'unknown')}), upgrade qdrant-octant to open it"
             )
         try:
-            known = {entry.name: value[entry.name] for entry in fields(cls)}
+            # Collections of the first release know no coverage.
+            known = {entry.name: value[entry.name] for entry in fields(cls) if entry.name != "coverage"}
             known["distance"] = Distance.parse(known["distance"])
             known["hnsw"] = HnswSettings(**known["hnsw"])
             if known["embedding"] is not None:
                 known["embedding"] = EmbeddingIdentity(**known["embedding"])
+            if value.get("coverage") is not None:
+                known["coverage"] = CoverageCurve.from_json(value["coverage"])
             return cls(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"the collection's manifest is damaged ({type(error).__name__}: {error})") from error

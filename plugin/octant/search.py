@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from octant.core import Core, describe
+from octant.core import Core, candidates_for, describe
 from octant.errors import InputError
 from octant.filters import as_filter, map_ids
 from octant.flow import Flow, step
@@ -82,7 +82,8 @@ def search(core: Core, queries: Sequence[object], request: Request) -> Flow[list
     vectors: FloatArray | None = None
     if request.mode != "sparse":
         vectors = yield from _dense_vectors(core, queries)
-        dense = yield from step(lambda: _dense_plans(core, vectors, request, filter_))
+        read = yield from candidates_for(core, request.depth, request.knobs.coverage)
+        dense = yield from step(lambda: _dense_plans(core, vectors, request, filter_, read))
     sparse = _sparse_queries(core, queries, request, filter_) if request.mode != "dense" else []
     answers = yield from core.store.query([*(plan.query for plan in dense), *sparse])
     finish = _Finish(core, request, vectors, dense)
@@ -132,7 +133,7 @@ def vector_names(core: Core) -> tuple[str, ...]:
 
 
 def _dense_plans(
-    core: Core, vectors: FloatArray, request: Request, filter_: Mapping[str, object] | None
+    core: Core, vectors: FloatArray, request: Request, filter_: Mapping[str, object] | None, read: int | None
 ) -> list[DensePlan]:
     stages = core.stages
     coarse, fine = core.representation.encode_query(vectors, core.distance)
@@ -140,7 +141,7 @@ def _dense_plans(
         plan_dense(
             stages, coarse, fine, row,
             distance=core.distance, limit=request.depth, knobs=request.knobs, filter=filter_,
-            with_vectors=_returned(core, request),
+            candidates=read, with_vectors=_returned(core, request),
         )
         for row in range(len(vectors))
     ]  # fmt: skip
