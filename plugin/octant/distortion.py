@@ -6,13 +6,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from octant.errors import InputError
-from octant.records import StorageNeeds
+from octant.records import FloatArray, StorageNeeds
 
 _STORED_BITS = {"float32": 32, "uint8": 8}
 """Bits a coordinate of datatypes that keep codes as they are: a float vector, or whole numbers."""
+_ROWS = 16_384
+"""Vectors centred at a time."""
 
 
-def gaussian_bound(variances: ArrayLike, bits: float) -> float:
+def variances(x: FloatArray) -> NDArray[np.float64]:
+    """Eigenvalues (dim,) of the covariance of ``x`` (n, dim), rising; they add up to the variance of its rows."""
+    mean = x.mean(axis=0, dtype=np.float64)
+    total = np.zeros((x.shape[1], x.shape[1]))
+    for start in range(0, len(x), _ROWS):
+        centred = x[start : start + _ROWS] - mean
+        total += centred.T @ centred
+    return np.clip(np.linalg.eigvalsh(total / len(x)), 0, None)
+
+
+def gaussian_bound(spectrum: ArrayLike, bits: float) -> float:
     """Least mean squared error of any code of ``bits`` bits a vector, if the vectors were Gaussian.
 
     Reverse water-filling: components of a variance above the water level keep the level as their error, the
@@ -22,20 +34,20 @@ def gaussian_bound(variances: ArrayLike, bits: float) -> float:
 
     Parameters
     ----------
-    variances : (dim,) array_like of float
-        Eigenvalues of the covariance, in any order; what is not above 0 counts as 0.
+    spectrum : (dim,) array_like of float
+        Eigenvalues of the covariance, in any order; what is not above 0 counts as 0. See :func:`variances`.
     bits : float
         Of a whole vector, not of a coordinate.
 
     Returns
     -------
     float
-        In the units of ``variances``: between 0 and their sum. Lower is better.
+        In the units of ``spectrum``: between 0 and their sum. Lower is better.
 
     Raises
     ------
     InputError
-        If ``variances`` are not one-dimensional and finite, or ``bits`` is negative or not finite.
+        If ``spectrum`` is not one-dimensional and finite, or ``bits`` is negative or not finite.
 
     Examples
     --------
@@ -44,7 +56,7 @@ def gaussian_bound(variances: ArrayLike, bits: float) -> float:
     >>> gaussian_bound([4.0, 0.5], bits=1)  # all bits go to the larger component
     1.5
     """
-    values = np.asarray(variances, np.float64)
+    values = np.asarray(spectrum, np.float64)
     if values.ndim != 1 or not np.isfinite(values).all():
         raise InputError(f"expected finite variances of shape (dim,), got shape {values.shape}")
     if not 0 <= bits < float("inf"):

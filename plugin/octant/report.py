@@ -11,6 +11,32 @@ from octant.statistics import Estimate, bootstrap_mean, paired_difference
 
 REFERENCE = "float32"
 """The representation that every other one is compared with."""
+LEARNED = ("code B/vec", "error", "bound")
+"""Further columns where any representation has learned codes."""
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """What learned codes lose of vectors that their fit has not seen, and what theory says any code must.
+
+    Attributes
+    ----------
+    bits : float
+        Of a vector's code, without the engine's padding.
+    squared_error : float
+        Of decoding the searched codes, relative to the variance; lower is better, 0 is lossless.
+    bound : float
+        Least error of any code of so many bits if the vectors were Gaussian, relative to the same variance; see
+        :func:`octant.distortion.gaussian_bound`.
+    """
+
+    bits: float
+    squared_error: float
+    bound: float
+
+    def as_json(self) -> dict[str, float]:
+        """``{"bits", "squared_error", "bound"}``."""
+        return {"bits": self.bits, "squared_error": self.squared_error, "bound": self.bound}
 
 
 @dataclass(frozen=True)
@@ -37,6 +63,9 @@ class Row:
         What the engine found depends on it.
     query_ratio : float
         Milliseconds a query as a multiple of float32's, timed alternately; below 1 is faster.
+    distortion : Distortion or None
+        Of learned codes; None where nothing is learned, where documents are too few to hold some out, and where
+        Qdrant makes codes of its own from what was learned (``"pca(192)|turbo4"``).
     """
 
     represent: str
@@ -47,18 +76,26 @@ class Row:
     segments: int
     query_ratio: float
     components: Mapping[str, float] = field(default_factory=dict)
+    distortion: Distortion | None = None
+
+    @property
+    def code_bytes_per_vector(self) -> float:
+        """Measured bytes of what is searched, without graph and ids."""
+        return self.components.get("searched codes", 0.0)
 
     def as_json(self) -> dict[str, JSON]:
         """Return the row as ``json.dumps`` takes it; see :meth:`Report.as_json`."""
         return {
             "represent": self.represent,
             **_estimates(self.metrics),
+            "code_bytes_per_vector": self.code_bytes_per_vector,
             "ram_bytes_per_vector": self.ram_bytes_per_vector,
             "disk_bytes_per_vector": self.disk_bytes_per_vector,
             "segments": self.segments,
             "query_ratio": self.query_ratio,
             "difference_to_float32": _estimates(self.differences),
             "bytes_per_vector": dict(self.components),
+            "distortion": None if self.distortion is None else self.distortion.as_json(),
         }
 
 
@@ -95,7 +132,9 @@ class Report:
         title = f"{self.dataset}: {self.documents} documents, {self.queries} queries, {self.dimension} dimensions"
         metrics = list(self.rows[0].metrics) if self.rows else []
         header = ["represent", *metrics, "RAM B/vec", "disk B/vec", "segments", "query x"]
-        return "\n".join([title, *_aligned([header, *([*map(str, _cells(row))] for row in self.rows)])])
+        learned = any(row.distortion for row in self.rows)
+        lines = [[*_cells(row), *(_learned_cells(row) if learned else ())] for row in self.rows]
+        return "\n".join([title, *_aligned([[*header, *(LEARNED if learned else ())], *lines])])
 
     def __str__(self) -> str:
         return self.table()
@@ -123,6 +162,11 @@ def _cells(row: Row) -> list[str]:
         row.represent, *metrics, f"{row.ram_bytes_per_vector:.0f}", f"{row.disk_bytes_per_vector:.0f}",
         str(row.segments), f"{row.query_ratio:.2f}",
     ]  # fmt: skip
+
+
+def _learned_cells(row: Row) -> list[str]:
+    size, lost = f"{row.code_bytes_per_vector:.0f}", row.distortion
+    return [size, *(("-", "-") if lost is None else (f"{lost.squared_error:.4f}", f"{lost.bound:.4f}"))]
 
 
 def _aligned(lines: list[list[str]]) -> list[str]:

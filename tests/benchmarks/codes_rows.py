@@ -15,7 +15,7 @@ from codes_engine import GRAPH, KNOBS, SCAN, code_bytes, stored
 from codes_results import Family, Result, version_of
 
 import octant
-from octant.distortion import code_bits, gaussian_bound
+from octant.distortion import code_bits, gaussian_bound, variances
 from octant.quality import ExactSearch, relevance_metrics
 from octant.records import Distance
 from octant.representation import Representation
@@ -37,16 +37,16 @@ class Truth:
 
     data: Halves
     exact: ExactSearch
-    variances: np.ndarray
+    spectrum: np.ndarray
 
     @classmethod
     def of(cls, data: Halves) -> Truth:
         exact = ExactSearch(data.documents, data.queries, K, Distance.COSINE)
-        return cls(data, exact, np.linalg.eigvalsh(np.cov(data.documents, rowvar=False)))
+        return cls(data, exact, variances(data.documents))
 
     @property
     def variance(self) -> float:
-        return float(self.variances.sum())
+        return float(self.spectrum.sum())
 
     def recall(self, found: list[list[int]] | np.ndarray) -> list[float]:
         return self.exact.recall(found, K).tolist()
@@ -59,7 +59,7 @@ class Truth:
         return values.tolist()
 
     def bound(self, bits: float) -> float:
-        return gaussian_bound(self.variances, bits) / self.variance
+        return gaussian_bound(self.spectrum, bits) / self.variance
 
 
 @dataclass(frozen=True, eq=False)

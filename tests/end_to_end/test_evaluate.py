@@ -130,9 +130,9 @@ def test_no_fit_ever_sees_a_query(vectors, monkeypatch):
     seen = []
     original = Representation.fit
 
-    def watched(self, x, *, queries=None, rng=0):
+    def watched(self, x, *, queries=None, **rest):
         seen.append((np.array(x), queries))
-        return original(self, x, queries=queries, rng=rng)
+        return original(self, x, queries=queries, **rest)
 
     monkeypatch.setattr(Representation, "fit", watched)
     evaluate(vectors, "pca(8)|turbo8", rounds=1)

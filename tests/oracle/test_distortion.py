@@ -5,33 +5,33 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from octant import Representation
-from octant.distortion import code_bits, gaussian_bound
+from octant import Representation, distortion
+from octant.distortion import code_bits, gaussian_bound, variances
 from octant.errors import InputError
 from octant.records import Distance
 
 
-def by_bisection(variances, bits):
+def by_bisection(spectrum, bits):
     """Lower the water until the components above it need all bits."""
-    low, high = 0.0, float(max(variances))
+    low, high = 0.0, float(max(spectrum))
     for _ in range(200):
         level = (low + high) / 2
-        needed = sum(0.5 * np.log2(v / level) for v in variances if v > level)
+        needed = sum(0.5 * np.log2(v / level) for v in spectrum if v > level)
         low, high = (level, high) if needed > bits else (low, level)
-    return sum(min(v, level) for v in variances)
+    return sum(min(v, level) for v in spectrum)
 
 
 @pytest.mark.parametrize("bits", [0.25, 1, 7.5, 40, 300])
 @pytest.mark.parametrize("dim", [1, 2, 50])
 def test_the_bound_is_that_of_bisection(dim, bits):
-    variances = np.random.default_rng(dim).gamma(0.3, size=dim)
-    assert gaussian_bound(variances, bits) == pytest.approx(by_bisection(variances, bits), rel=1e-9, abs=1e-12)
+    spectrum = np.random.default_rng(dim).gamma(0.3, size=dim)
+    assert gaussian_bound(spectrum, bits) == pytest.approx(by_bisection(spectrum, bits), rel=1e-9, abs=1e-12)
 
 
 def test_no_bits_leave_all_of_the_variance():
-    variances = np.random.default_rng(0).gamma(0.5, size=20)
-    assert gaussian_bound(variances, 0) == pytest.approx(variances.sum())
-    for value in variances:  # rounding must not turn a lone component into a free one
+    spectrum = np.random.default_rng(0).gamma(0.5, size=20)
+    assert gaussian_bound(spectrum, 0) == pytest.approx(spectrum.sum())
+    for value in spectrum:  # rounding must not turn a lone component into a free one
         assert gaussian_bound([value], 0) == value
 
 
@@ -49,9 +49,17 @@ def test_components_without_variance_take_no_bits():
 def test_signs_of_gaussian_vectors_lie_above_the_bound_by_their_known_factor():
     x = np.random.default_rng(0).normal(size=(20_000, 6))
     error = np.square(x - np.sqrt(2 / np.pi) * np.sign(x)).sum(axis=1).mean()
-    bound = gaussian_bound(np.linalg.eigvalsh(np.cov(x, rowvar=False)), 6)
+    bound = gaussian_bound(variances(x), 6)
     # A one-bit quantizer of a Gaussian loses 1 - 2/pi of it, no code less than 1/4.
     assert error / bound == pytest.approx((1 - 2 / np.pi) * 4, rel=0.02)
+
+
+def test_the_spectrum_is_that_of_the_covariance_in_blocks_too(monkeypatch):
+    x = np.random.default_rng(1).normal(size=(300, 5)) @ np.diag([3, 2, 1, 0.1, 0]) + 7
+    slow = np.linalg.eigvalsh(np.cov(x, rowvar=False, bias=True))
+    assert variances(x) == pytest.approx(slow, abs=1e-12)
+    monkeypatch.setattr(distortion, "_ROWS", 77)
+    assert variances(x) == pytest.approx(slow, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -66,10 +74,10 @@ def test_bits_are_known_where_the_codec_decodes_what_is_scored(spec, bits):
     assert code_bits(needs) == bits
 
 
-@pytest.mark.parametrize("variances", [[[1.0, 2.0]], [1.0, np.nan], 3.0])
-def test_variances_that_are_none_are_refused(variances):
+@pytest.mark.parametrize("spectrum", [[[1.0, 2.0]], [1.0, np.nan], 3.0])
+def test_variances_that_are_none_are_refused(spectrum):
     with pytest.raises(InputError, match="finite variances of shape"):
-        gaussian_bound(variances, 4)
+        gaussian_bound(spectrum, 4)
 
 
 @pytest.mark.parametrize("bits", [-1, float("nan"), float("inf")])
