@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +22,7 @@ from octant.fusion import Fusion
 from octant.layout import HnswSettings, SearchKnobs
 from octant.location import Location, store_at
 from octant.manifest import Manifest
+from octant.oversampling import CoverageCurve
 from octant.records import (
     JSON,
     Candidate,
@@ -39,6 +40,8 @@ from octant.work import Work, progress_bar
 
 SPARSE_NAME = "sparse"
 DEFAULT_KNOBS = SearchKnobs()
+ANSWERS = 10
+"""Answers for which a description says what a search reads."""
 TEXT_KEY = "page_content"
 
 
@@ -57,6 +60,10 @@ class CollectionInfo:
         Whether codes can be made: nothing has to be learned, or it has been.
     foreign : bool
         Whether somebody else made the collection.
+    coverage : CoverageCurve or None
+        Of two stages: how many candidates what share of the fine stage's answers takes, measured or assumed.
+    candidates : int or None
+        What a search for 10 answers reads by default; None where there is one stage.
     """
 
     name: str
@@ -66,6 +73,8 @@ class CollectionInfo:
     segments: int
     fitted: bool
     foreign: bool
+    coverage: CoverageCurve | None = None
+    candidates: int | None = None
 
 
 def _create(
@@ -287,9 +296,12 @@ class Collection:
         core = self._core
         points = 0 if core.draft else (yield from core.store.count())
         segments = yield from self._segments()
-        return CollectionInfo(
+        known = CollectionInfo(
             self.name, core.store.engine, core.manifest, points, segments, core.representation.fitted, core.foreign
         )
+        if core.draft or core.sparse_only or core.stages.fine is None:
+            return known
+        return replace(known, coverage=core.coverage, candidates=core.coverage.candidates(ANSWERS, points))
 
     info = blocking(_info)
     ainfo = awaitable(_info)

@@ -8,8 +8,9 @@ import typer
 
 from octant.cli.options import LOCATION, ApiKey, Location, Name, open_collection
 from octant.cli.output import AsJson, echo_json, size, table
-from octant.collection import CollectionInfo
+from octant.collection import ANSWERS, CollectionInfo
 from octant.core import describe
+from octant.oversampling import DEFAULT_COVERAGE
 from octant.records import JSON, Footprint
 
 
@@ -99,12 +100,27 @@ def _facts(info: CollectionInfo) -> str:
         "embedding": "not recorded" if manifest.embedding is None else manifest.embedding.name,
         "sparse": manifest.sparse or "none",
         "artifact": manifest.artifact or "none",
+        "two stages": _reads(info),
         "points": f"{info.points:,}",
         "segments": str(info.segments),
         "made by": f"qdrant-octant {manifest.octant}",
     }
+    facts = {key: value for key, value in facts.items() if value}
     width = max(map(len, facts))
     return "\n".join(f"{key.ljust(width)}  {value}" for key, value in facts.items())
+
+
+def _reads(info: CollectionInfo) -> str:
+    """Say what a search reads, and how that is known; nothing for one stage."""
+    curve = info.coverage
+    if curve is None:
+        return ""
+    known = {
+        "held-out": f"measured on {curve.points:,} vectors that nothing was learned from",
+        "fitted": f"measured on {curve.points:,} of the vectors that were learned from, which flatters",
+        "assumed": "assumed, not measured",
+    }[curve.source]
+    return f"a search reads {info.candidates} candidates for {ANSWERS} answers, coverage {DEFAULT_COVERAGE} ({known})"
 
 
 def _components(footprint: Footprint) -> str:
@@ -122,6 +138,8 @@ def _as_json(info: CollectionInfo, footprint: Footprint, checks: list[Check]) ->
     return {
         "name": info.name, "engine": info.engine, "foreign": info.foreign, "points": info.points,
         "segments": info.segments, "fitted": info.fitted, "manifest": info.manifest.to_json(),
+        "coverage": None if info.coverage is None else info.coverage.to_json(),
+        "candidates_for_10": info.candidates,
         "footprint": {
             "source": footprint.source,
             "ram_bytes": footprint.ram_bytes,
