@@ -3,8 +3,8 @@
 Codes learn from one half of the documents; all documents are stored on Edge and asked real queries that no fit has
 seen, without rescoring: through a graph, however few they are, and by scanning all codes. Next to ``binary`` at seven
 rates stand Qdrant's TurboQuant, binary, scalar and product quantization (these may look at all documents), its turbo
-datatypes, trivial controls (principal components under turbo codes, signs of rotated principal directions) and FAISS's
-OPQ, RQ and ITQ (all codes scanned, no engine). Recall is against exact float32 search.
+datatypes, trivial controls (principal components under turbo codes; ``rabitq``, signs of rotated principal directions)
+and FAISS's OPQ, RQ and ITQ (all codes scanned, no engine). Recall is against exact float32 search.
 
 The bars, for every dataset: (1) recall over TurboQuant's and over rotated signs; (2) bytes that reach TurboQuant's
 recall, interpolated; (3) two stages at recall .98: see two_stage.py; (4) nDCG after a fine stage against float32;
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -105,6 +105,14 @@ def measure(truth: Truth, chosen: argparse.Namespace, ledger: Ledger, results: S
                     f"{truth.data.name}: {row.name}, seed {kept}: {time.perf_counter() - began:.0f} s", sys.stderr
                 )
             results[seed][row.name] = result
+
+
+def timed(row: Row, truth: Truth, seed: int) -> Result:
+    """The result and what it cost: ``wall`` and ``cpu`` seconds, of all threads."""
+    began, worked = time.perf_counter(), time.process_time()
+    result = row(truth, seed)
+    cost = {"wall": time.perf_counter() - began, "cpu": time.process_time() - worked}
+    return replace(result, seconds={**(result.seconds or {}), **cost})
 
 
 def is_wanted(row: Row, chosen: argparse.Namespace) -> bool:

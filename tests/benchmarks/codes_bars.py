@@ -45,7 +45,7 @@ def pairs(dim: int) -> list[tuple[str, str, float]]:
     return [
         (f"binary({dim})", "turbo(1)", 0.06),
         (f"binary({2 * dim})", "turbo(2)", 0.03),
-        (f"binary({dim // 2})", f"rotated signs ({dim // 2})", 0.03),
+        (f"binary({dim // 2})", f"rabitq({dim // 2})", 0.03),
     ]
 
 

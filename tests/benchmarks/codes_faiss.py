@@ -43,10 +43,10 @@ def opq(learn: np.ndarray, documents: np.ndarray, queries: np.ndarray, size: int
     rotation = faiss.OPQMatrix(dim, size)
     rotation.niter = OPQ_ROUNDS
     rotation.pq = coder = faiss.ProductQuantizer(dim, size, 8)
-    coder.cp.seed = seed + 1234  # FAISS's own default, for seed 0
+    begin(coder.cp, seed)
     rotation.train(learn)
     final = faiss.ProductQuantizer(dim, size, 8)
-    final.cp.seed = seed + 1234
+    begin(final.cp, seed)
     final.train(rotation.apply(learn))
     decoded = rotation.reverse_transform(final.decode(final.compute_codes(rotation.apply(documents))))
     return queries @ decoded.T, decoded
@@ -57,7 +57,7 @@ def rq(learn: np.ndarray, documents: np.ndarray, queries: np.ndarray, size: int,
     import faiss
 
     coder = faiss.ResidualQuantizer(learn.shape[1], size, 8)
-    coder.cp.seed = seed + 1234
+    begin(coder.cp, seed)
     if size > STAGES_FOR_BEAM:
         coder.max_beam_size = 1
     coder.train(learn)
@@ -73,6 +73,11 @@ def itq(learn: np.ndarray, documents: np.ndarray, queries: np.ndarray, size: int
     transform = faiss.ITQTransform(learn.shape[1], 8 * size, True)
     transform.train(learn)
     return transform.apply(queries) @ np.sign(transform.apply(documents)).T, None
+
+
+def begin(clustering: object, seed: int) -> None:
+    clustering.seed = 1234 + seed  # FAISS's own default, for seed 0
+    clustering.min_points_per_centroid = 1  # warns on every sub-vector otherwise
 
 
 METHODS = {"OPQ": opq, "RQ": rq, "ITQ": itq}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import codes_faiss
 import numpy as np
-from codes_controls import raw_binary, rotated_signs
+from codes_controls import raw_binary
 from codes_data import Halves
 from codes_engine import GRAPH, KNOBS, SCAN, code_bytes, stored
 from codes_results import Family, Result, version_of
@@ -94,9 +94,10 @@ def rows(dim: int, extra: list[str]) -> Iterator[Row]:
     yield from (on_engine(f"turbo({bits:g})", "native") for bits in (1, 1.5, 2, 4))
     yield from (on_engine(spec, "ours") for spec in (*map("binary({})".format, rates(dim)), *extra))
     yield two_stage(f"coarse=binary({dim}); fine=turbo8")
-    yield from (on_engine(f"rotated signs ({bits})", "control", rotated_signs(bits)) for bits in (dim // 2, dim))
-    yield from (on_engine(f"pca({dim // 2})|{coder}", "control") for coder in ("turbo(1)", "turbo(2)", "turbo4"))
-    yield on_engine(f"pca({dim // 4})|turbo4", "control")
+    half, quarter = dim // 2, dim // 4
+    trivial = [f"rabitq({half})", f"rabitq({dim})", f"pca({quarter})|turbo4"]
+    trivial += [f"pca({half})|{coder}" for coder in ("turbo(1)", "turbo(2)", "turbo4")]
+    yield from (on_engine(spec, "control") for spec in trivial)
     for bits in (1, 1.5, 2):
         yield on_engine(f"bq({bits:g})", "native", raw_binary(bits, None), estimates=False)
         yield on_engine(f"bq({bits:g}), scalar8 queries", "native", raw_binary(bits, 8), estimates=False)
