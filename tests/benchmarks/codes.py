@@ -14,6 +14,7 @@ Every row is kept in benchmark-results/codes.jsonl as soon as it is measured, an
 it at any time. A row is measured again when its codec's sources or the engine have changed.
 
 Datasets: see codes_data.py. Product quantization takes minutes a row: --skip 'product*' leaves it for another run.
+Others to compare: --spec 'recurrent_binary(192, 1)', for one.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def arguments() -> argparse.Namespace:
         "--rows", action="append", metavar="PATTERN", help="only rows whose names match, e.g. 'turbo*'"
     )
     options.add_argument("--skip", action="append", default=[], metavar="PATTERN", help="all but these")
-    options.add_argument("--spec", action="append", default=[], help="a further spec to measure beside binary")
+    options.add_argument("--spec", action="append", default=[], help="measure this too; may be given again")
     options.add_argument("--seed", action="append", type=int, help="of the fits; the bars are about the first; 0")
     options.add_argument("--limit", type=int, help="documents and queries, to try the benchmark out")
     options.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "octant-benchmark-cache")
@@ -118,7 +119,8 @@ def timed(row: Row, truth: Truth, seed: int) -> Result:
 def is_wanted(row: Row, chosen: argparse.Namespace) -> bool:
     if row.family == "faiss" and codes_faiss.missing():
         return False
-    return matches(row.name, chosen.rows or ["*"]) and not matches(row.name, chosen.skip)
+    asked = row.name in chosen.spec or matches(row.name, chosen.rows or ["*"])
+    return asked and not matches(row.name, chosen.skip)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
