@@ -76,7 +76,8 @@ def _vector(vector: VectorLayout) -> qe.EdgeVectorParams:
             m=hnsw.m,
             ef_construct=hnsw.ef_construct,
             full_scan_threshold=hnsw.full_scan_threshold,
-            memory=qe.Memory.Cached,
+            # Without edges a few bytes a point are kept that no search reads.
+            memory=qe.Memory.Cached if hnsw.m else qe.Memory.Cold,
         ),
         memory=_MEMORY[vector.placement],
     )
