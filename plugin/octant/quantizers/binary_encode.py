@@ -21,16 +21,13 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from octant.quantizers.binary_sweep import Gram, compiled, search
 from octant.records import FloatArray
 
 CHUNK = 1024
 """Vectors handled together: their state stays in a core's cache, and a flip costs no Python of its own."""
 _STEP = 64
 """Rows of a chunk are padded to a multiple of this, so that a vector meets the same kernels in any batch."""
-_BLOCK = 16
-"""Bits whose flips are gathered before they are multiplied into the state of all bits."""
-_TOLERANCE = np.float32(1e-5)
-"""Share of a bit's own weight that a flip must gain; less may be rounding, and could flip to and fro."""
 _ALONE = threading.Lock()
 
 
@@ -72,78 +69,35 @@ class Code:
         return float(np.square(residual).sum(axis=1).mean() + (self.eta - 1) * np.square(along).mean())
 
     def _in_chunks(self, x: FloatArray, start: FloatArray | None, sweeps: int, threads: int | None) -> FloatArray:
-        gram = self.decoder @ self.decoder.T
+        gram = Gram.of(self.decoder)
         codes = np.empty((len(x), len(self.decoder)), np.float32)
+        compiled()  # once, not by every thread
 
         def one(rows: slice) -> None:
-            count = rows.stop - rows.start
             part = _padded(x[rows])
-            # Chunks are searched as columns: a bit of all vectors is then contiguous.
-            bits = self._start(part) if start is None else np.ascontiguousarray(_padded(start[rows]).T)
-            codes[rows] = self._descend(part, bits, gram, sweeps).T[:count]
+            bits = self._start(part) if start is None else _padded(start[rows]).copy()
+            if sweeps:
+                self._descend(part, bits, gram, sweeps)
+            codes[rows] = bits[: rows.stop - rows.start]
 
         _for_each(one, _slices(len(x)), threads)
         return codes
 
     def _start(self, x: FloatArray) -> FloatArray:
-        return np.where(self.encoder.T @ (x - self.mean).T >= 0, 1, -1).astype(np.float32)
+        return np.where((x - self.mean) @ self.encoder >= 0, 1, -1).astype(np.float32)
 
-    def _descend(self, x: FloatArray, bits: FloatArray, gram: FloatArray, sweeps: int) -> FloatArray:
-        """``bits`` (bits, n) after at most ``sweeps`` rounds over all of them, in place."""
-        if not sweeps:
-            return bits
-        weight = np.float32(self.eta - 1)
-        unit = np.ascontiguousarray(directions(x).T)
-        residual = (x - self.mean).T - self.decoder.T @ bits
-        g, p = self.decoder @ residual, self.decoder @ unit
-        s = np.einsum("dn,dn->n", residual, unit)
-        weighted = weight * p
-        # A flip must gain more than this from the residual: the flipped bit's own weight.
-        own = weighted * p + ((1 + _TOLERANCE) * np.diag(gram))[:, None]
-        for _ in range(sweeps):
-            if not _sweep(bits, g, s, p, weighted, own, gram):
-                break
-        return bits
+    def _descend(self, x: FloatArray, bits: FloatArray, gram: Gram, sweeps: int) -> None:
+        """At most ``sweeps`` rounds over all ``bits`` (n, bits), in place."""
+        unit = directions(x)
+        residual = (x - self.mean) - bits @ self.decoder
+        g, p = residual @ self.decoder.T, unit @ self.decoder.T
+        search(bits, g, np.einsum("nd,nd->n", residual, unit), p, gram, self.eta - 1, sweeps)
 
 
 def directions(x: FloatArray) -> FloatArray:
     """Rows of ``x`` (n, dim) at unit length; rows of zeros, which have no direction, stay zeros."""
     norms = np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64))[:, None]
     return np.asarray(x / np.where(norms == 0, 1, norms), np.float32)
-
-
-def _sweep(
-    bits: FloatArray,
-    g: FloatArray,
-    s: FloatArray,
-    p: FloatArray,
-    weighted: FloatArray,
-    own: FloatArray,
-    gram: FloatArray,
-) -> bool:
-    """Try every bit of every vector once, in place; whether any flipped."""
-    changed = False
-    for first in range(0, len(bits), _BLOCK):
-        block = slice(first, min(first + _BLOCK, len(bits)))
-        near, moves = g[block].copy(), np.zeros_like(g[block])
-        inner = gram[block, block]
-        for i, j in enumerate(range(block.start, block.stop)):
-            change = s * weighted[j]
-            change += near[i]
-            change *= bits[j]
-            change += own[j]
-            flips = change < 0
-            if not flips.any():
-                continue
-            np.multiply(bits[j], flips, out=moves[i])
-            moves[i] *= 2
-            bits[j] -= moves[i]
-            s += moves[i] * p[j]
-            near[i + 1 :] += inner[i + 1 :, i, None] * moves[i]
-            changed = True
-        if moves.any():
-            g += gram[:, block] @ moves
-    return changed
 
 
 def _padded(rows: FloatArray) -> FloatArray:
