@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ SPECS = {
     "turbo4": ["turbo4"],
     "turbo8": ["turbo8"],
     "uint8": ["uint8"],
+    "umap": ["umap(4, neighbours=8)"],
     "whiten": ["whiten(16)", "whiten(16)|turbo8|bq(1)", "whiten(16)|int4"],
 }
 
@@ -52,6 +54,8 @@ SPECS = {
 def installed(spec: str) -> str:
     if "toy_sign" in spec and "toy_sign" not in registry.names("quantizers"):
         pytest.skip("the toy plugin is not installed: pip install tests/toy_plugin")
+    if "umap" in spec and find_spec("umap") is None:
+        pytest.skip("umap-learn is not installed: pip install 'qdrant-octant[umap]'")
     return spec
 
 

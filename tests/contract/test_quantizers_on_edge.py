@@ -5,6 +5,7 @@ The engine's own codecs take part, so these bounds hold them as well as ours.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ COSINE = [
     ("leanvec(32)", 3e-2, 0.7),
     ("leanvec(32)|turbo4", 3e-2, 0.68),
     ("opq(x32)|float32|product(x32)", 1e-6, 0.97),
+    ("umap(12)", 0.12, 0.2),
     ("toy_sign", 0.1, 0.4),
 ]
 OTHER = [
@@ -120,6 +122,8 @@ def measured(
 def test_scores_estimate_the_cosine(spec: str, error: float, recall: float, vectors: tuple[Any, Any]) -> None:
     if spec == "toy_sign" and spec not in registry.names("quantizers"):
         pytest.skip("the toy plugin is not installed: pip install tests/toy_plugin")
+    if "umap" in spec and find_spec("umap") is None:
+        pytest.skip("umap-learn is not installed: pip install 'qdrant-octant[umap]'")
     got_error, got_recall = measured(spec, vectors, Distance.COSINE)
     assert got_error <= error
     assert got_recall >= recall

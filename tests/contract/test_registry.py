@@ -17,8 +17,9 @@ from octant.quantizers.native import Float32
 from octant.representation import quantizer
 
 BUILT_IN = (
-    "binary", "bq", "float16", "float32", "float8", "int4", "int8", "kernel_pca", "leanvec", "opq", "pca", "product", "rabitq",
-    "random_projection", "scalar", "truncate", "turbo", "turbo16", "turbo4", "turbo8", "uint8", "whiten",
+    "autoencoder", "binary", "bq", "float16", "float32", "float8", "int4", "int8", "kernel_pca", "leanvec", "opq",
+    "pca", "product", "rabitq", "random_projection", "recurrent_binary", "scalar", "truncate", "turbo", "turbo16", "turbo4",
+    "turbo8", "uint8", "umap", "whiten",
 )  # fmt: skip
 
 Register = Callable[..., None]

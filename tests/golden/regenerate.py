@@ -20,6 +20,10 @@ SPECS = (
     "pca(4)|float8",
     "whiten(4)|turbo8|bq(1)",
     "truncate(5)|turbo8",
+    "pca(6)|rabitq",
+    "leanvec(4)|int8",
+    "opq(x16)|float32|product(x16)",
+    "kernel_pca(5, landmarks=16)",
     "coarse=random_projection(6)|turbo4|turbo(1.5); fine=random_projection(6)|int8",
 )
 
