@@ -4,13 +4,15 @@
 ``k`` are left on average, and of the ``d`` points that the coarse stage ranks first, ``r d``. So the depth at which the
 coarse ranking holds a given share of the true neighbours, in multiples of ``k``, is a function of the selectivity
 ``k / n`` alone: what 3,000 points say about the nearest one holds for the ten nearest of 30,000. Small ``k`` need a
-few candidates more, because the number of points that get in between scatters; that is a constant::
+few candidates more, because the number of points that get in between scatters; that is about a constant::
 
     depth(k, n) = slack + k factor(k / n)
 
-Toward smaller ``k / n`` than were measured, ``factor`` is continued as a power law with the slope at the end of the
-curve, between a third and one. One is the slope of a fixed rate of intruders, whose number grows with the collection;
-real neighbours lie the closer the more points there are, and curves of real vectors rise with a third to a half.
+Toward smaller ``k / n`` than were measured, ``factor - 1``, the intruders per neighbour, is continued as a power law
+with the slope at the end of the curve, between a third and one. One is the slope of a fixed rate of intruders, whose
+number grows with the collection; real neighbours lie the closer the more points there are, and curves of real vectors
+rise with a third to a half.
+
 ``tests/benchmarks/two_stage.py --law`` compares the law with collections of 3,000 to 27,000 documents.
 """
 
@@ -35,6 +37,8 @@ RANKS = (1, 2, 5, 10, 20, 50, 100)
 """Numbers of neighbours, ``k``, that depths are measured for."""
 
 _FLATTEST, _STEEPEST = 1 / 3, 1.0
+_FEWEST = 0.1
+"""Intruders per neighbour at the end of a curve, at least: none among few queries is not none at all."""
 _ASSUMED_POINTS = 27_000
 _ASSUMED_SHARES = (0.35, 0.5, 0.8, 1.0, 1.3)
 """Depth beyond ``k`` at each of TARGETS, relative to that at .99; typical of binary codes of real embeddings."""
@@ -97,7 +101,7 @@ class CoverageCurve:
         --------
         >>> curve = CoverageCurve.assumed(8.0)
         >>> curve.candidates(10, 27_000), curve.candidates(10, 1_000_000), curve.candidates(10, 60)
-        (83, 270, 41)
+        (83, 275, 41)
         """
         if not 0 < coverage < 1:
             raise InputError(f"coverage must lie between 0 and 1, got {coverage}: 0.99 is the default")
@@ -195,11 +199,12 @@ class CoverageCurve:
 def _factor(selectivity: float, measured: Sequence[float], factors: Sequence[float]) -> float:
     if selectivity >= measured[0]:
         return float(np.exp(np.interp(np.log(selectivity), np.log(measured), np.log(factors))))
+    intruders = np.maximum(np.array(factors) - 1, _FEWEST)
     middle = len(measured) // 2
     slope = _FLATTEST
     if middle:
-        slope = float(np.log(factors[0] / factors[middle]) / np.log(measured[middle] / measured[0]))
-    return factors[0] * float((measured[0] / selectivity) ** np.clip(slope, _FLATTEST, _STEEPEST))
+        slope = float(np.log(intruders[0] / intruders[middle]) / np.log(measured[middle] / measured[0]))
+    return 1 + float(intruders[0] * (measured[0] / selectivity) ** np.clip(slope, _FLATTEST, _STEEPEST))
 
 
 def _at_target(coverage: float, targets: Sequence[float], depths: Sequence[float]) -> float:
@@ -207,7 +212,8 @@ def _at_target(coverage: float, targets: Sequence[float], depths: Sequence[float
     missed, logs = -np.log1p(-np.array(targets)), np.log(np.maximum.accumulate(depths))
     wanted = -np.log1p(-coverage)
     if wanted > missed[-1]:
-        slope = (logs[-1] - logs[-2]) / (missed[-1] - missed[-2])
+        # The last step alone is noisy, and a flat one would say that nothing more is missed.
+        slope = max((logs[-1] - logs[place]) / (missed[-1] - missed[place]) for place in (-2, 0))
         return float(np.exp(logs[-1] + slope * (wanted - missed[-1])))
     return float(np.exp(np.interp(wanted, missed, logs)))
 

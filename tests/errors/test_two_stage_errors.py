@@ -1,0 +1,76 @@
+"""Bad input around two stages: refused, with what to do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from octant import SearchKnobs
+from octant.coverage import measure, split
+from octant.errors import ArtifactError, InputError, SpecError
+from octant.layout import HnswSettings
+from octant.manifest import Manifest
+from octant.oversampling import CoverageCurve
+from octant.records import Distance
+from octant.representation import Representation
+
+
+@pytest.mark.parametrize("coverage", [0, 1, -0.5, 1.5, float("nan")])
+def test_coverage_is_a_share(coverage):
+    with pytest.raises(InputError, match="coverage must lie between 0 and 1"):
+        SearchKnobs(coverage=coverage)
+    with pytest.raises(InputError, match="coverage must lie between 0 and 1"):
+        CoverageCurve.assumed(2.0).candidates(10, 100, coverage)
+
+
+def test_coverage_and_oversampling_say_the_same():
+    with pytest.raises(InputError, match="both say how many candidates to read: give one of them"):
+        SearchKnobs(coverage=0.9, oversampling=3.0)
+
+
+def manifest(**changes):
+    curve = CoverageCurve.assumed(4.0)
+    whole = Manifest(
+        "int4", Distance.COSINE, 8, None, None, "", "text", None, None, HnswSettings(), 0, "0", curve
+    ).to_json()
+    return {**whole, "coverage": {**whole["coverage"], **changes}}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"slack": [1.0]},
+        {"factors": [[1.0]]},
+        {"factors": None},
+        {"ranks": []},
+        {"points": 0},
+        {"targets": [0.9, "x", 0.98, 0.99, 0.995]},
+        {"slack": [float("nan")] * 5},
+    ],
+)
+def test_a_damaged_curve_is_a_damaged_manifest(damage):
+    assert Manifest.from_json(manifest()).coverage == CoverageCurve.assumed(4.0)
+    with pytest.raises(ArtifactError, match="the collection's manifest is damaged"):
+        Manifest.from_json(manifest(**damage))
+
+
+def test_bytes_cannot_be_searched():
+    with pytest.raises(SpecError, match="can only be the fine stage"):
+        Representation.parse("coarse=int4; fine=turbo8")
+
+
+def test_nothing_is_measured_where_it_says_nothing():
+    x = np.random.default_rng(0).normal(size=(499, 8)).astype(np.float32)
+    assert measure(Representation.parse("int4"), x, Distance.DOT, held_out=True) is None
+    assert measure(Representation.parse("turbo8"), np.repeat(x, 2, axis=0), Distance.DOT, held_out=True) is None
+
+
+def test_no_vector_is_kept_out_of_a_fit_that_needs_it():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2100, 8)).astype(np.float32)
+    wide = Representation.parse("coarse=binary(2000); fine=turbo8")
+    learned, unseen = split(wide, x, rng)
+    assert (len(learned), unseen) == (2100, None)
+    learned, unseen = split(Representation.parse("coarse=binary(16); fine=turbo8"), x, rng)
+    assert (len(learned), len(unseen)) == (1680, 420)
+    assert not {row.tobytes() for row in learned} & {row.tobytes() for row in unseen}
