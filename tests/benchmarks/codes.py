@@ -48,18 +48,21 @@ def main() -> None:
         print(f"SKIPPED: {reason}", file=sys.stderr)
     texts, bars, first, stopped = [], [], {}, False
     for name in chosen.dataset or DATASETS:
-        truth = Truth.of(Halves.of(DATASETS[name](chosen.cache), chosen.limit))
         results: Seeds = {seed: {} for seed in chosen.seed}
+        truth = None
         try:
+            truth = Truth.of(Halves.of(DATASETS[name](chosen.cache), chosen.limit))
             measure(truth, chosen, ledger, results)
         except KeyboardInterrupt:
             stopped = True
-        first[truth.data.name] = results[chosen.seed[0]]
-        texts.append(report(truth, results))
-        bars += codes_bars.bars(truth.data.name, truth.data.dimension, results[chosen.seed[0]])
-        if stopped:
             print("interrupted: what was measured is kept, the same command goes on from there", file=sys.stderr)
+        if truth is not None:
+            first[truth.data.name] = results[chosen.seed[0]]
+            texts.append(report(truth, results))
+            bars += codes_bars.bars(truth.data.name, truth.data.dimension, results[chosen.seed[0]])
+        if stopped:
             break
+    texts.append("Bar 3, two stages at recall .98: python tests/benchmarks/two_stage.py")
     if not codes_picture.missing() and any(first.values()):
         picture = chosen.ledger.with_suffix(".png")
         codes_picture.draw(first, picture)

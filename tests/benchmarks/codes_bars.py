@@ -18,7 +18,7 @@ BYTES_RATIO, MOONSHOT = 1.5, 2.0
 LLOYD_MAX = {1: 0.3634, 2: 0.1175, 4: 0.009497}
 """Error of the best scalar quantizer of a Gaussian of variance 1 at so many bits (Max 1960, table I).
 
-TurboQuant's idea: after a random rotation the coordinates of a unit vector are nearly Gaussian, all of one variance.
+TurboQuant's idea: after a random rotation the coordinates of a centred vector are nearly Gaussian, of one variance.
 """
 MOST_BITS = 4.5
 """A dimension; beyond that the bound is too small to compare with."""
@@ -96,7 +96,7 @@ def ours(rows: Rows) -> list[Result]:
 def fewer_bytes(name: str, rows: Rows, native: str, how: str) -> Bar:
     codes, ram = (saving(rows, native, how, what) for what in ("code_bytes", "ram_bytes"))
     moonshot = ", moonshot kept" if codes.value >= MOONSHOT else ""
-    short = surplus(codes.value - BYTES_RATIO).replace("the bar", f"{BYTES_RATIO}x")
+    short = f"{abs(codes.value / BYTES_RATIO - 1):.0%} {'above' if codes.value >= BYTES_RATIO else 'below'} the bar"
     promise = f"{name}, {HOW[how]}: the recall of {native} at 1/{BYTES_RATIO} of its code bytes"
     return Bar(promise, f"{codes}, {short}{moonshot}; of all RAM {ram}", codes.value >= BYTES_RATIO)
 
@@ -169,10 +169,7 @@ def error_table(truth: Truth, rows: Rows) -> str:
     dim = truth.data.dimension
     known = [row for row in rows.values() if row.error is not None and row.bits <= MOST_BITS * dim]
     measured = [(row.bits, row.row, row.error) for row in known]
-    theory = [
-        (bits * dim, f"scalar codes of Gaussians, formula ({bits} bit)", lost / truth.variance)
-        for bits, lost in LLOYD_MAX.items()
-    ]
+    theory = [(bits * dim, f"scalar codes of Gaussians, formula ({bits})", lost) for bits, lost in LLOYD_MAX.items()]
     lines = []
     for bits, row, error in sorted([*measured, *theory]):
         bound = truth.bound(bits)
