@@ -27,7 +27,9 @@ def vectors(n: int, dim: int, seed: int = 1) -> Any:
     return np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
 
 
-def in_both(monkeypatch: pytest.MonkeyPatch, one: Code, x: Any, sweeps: int, start: Any = None) -> tuple[Any, bool]:
+def in_both(
+    monkeypatch: pytest.MonkeyPatch, one: Code, x: Any, sweeps: int, start: Any = None, kicks: int = 5
+) -> tuple[Any, bool]:
     """Codes by numba, after checking that numpy's are the same, and whether numba was really used."""
     used = []
     real, step = binary_sweep.compiled(), Gram.of(one.decoder).step
@@ -40,8 +42,8 @@ def in_both(monkeypatch: pytest.MonkeyPatch, one: Code, x: Any, sweeps: int, sta
 
     def search() -> Any:
         if start is None:
-            return one.encode(x, sweeps=sweeps, threads=1)
-        return one.improve(x, start, sweeps=sweeps, threads=1)
+            return one.encode(x, sweeps=sweeps, kicks=kicks, threads=1)
+        return one.improve(x, start, sweeps=sweeps, kicks=kicks, threads=1)
 
     with monkeypatch.context() as patch:
         patch.setattr(binary_sweep, "compiled", lambda: spied)
@@ -126,7 +128,7 @@ def test_every_operation_is_rounded_as_numpy_rounds_it() -> None:
     for search in (kernel, binary_sweep._in_numpy):
         found = bits.copy()
         rows = (np.tile(g, (64, 1)), np.full(64, along), np.tile(p, (64, 1)))
-        search(found, *rows, np.zeros((500, 500), np.float32), own, weight, 3)
+        search(found, *rows, np.zeros((500, 500), np.float32), own, weight, 3, 0)
         assert np.array_equal(found, bits)
 
 

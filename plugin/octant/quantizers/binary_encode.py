@@ -50,13 +50,15 @@ class Code:
     encoder: FloatArray
     eta: float
 
-    def encode(self, x: FloatArray, *, sweeps: int, threads: int | None = None) -> FloatArray:
+    def encode(self, x: FloatArray, *, sweeps: int, kicks: int = 0, threads: int | None = None) -> FloatArray:
         """Codes (n, bits) of -1 and +1 for ``x`` (n, dim)."""
-        return self._in_chunks(x, None, sweeps, threads)
+        return self._in_chunks(x, None, sweeps, kicks, threads)
 
-    def improve(self, x: FloatArray, codes: FloatArray, *, sweeps: int, threads: int | None = None) -> FloatArray:
+    def improve(
+        self, x: FloatArray, codes: FloatArray, *, sweeps: int, kicks: int = 0, threads: int | None = None
+    ) -> FloatArray:
         """Codes (n, bits) that are never worse than ``codes`` (n, bits), from which the search starts."""
-        return self._in_chunks(x, codes, sweeps, threads)
+        return self._in_chunks(x, codes, sweeps, kicks, threads)
 
     def decode(self, codes: FloatArray) -> FloatArray:
         """Estimates (n, dim) of the vectors behind ``codes`` (n, bits)."""
@@ -68,7 +70,9 @@ class Code:
         along = np.einsum("nd,nd->n", residual, directions(x))
         return float(np.square(residual).sum(axis=1).mean() + (self.eta - 1) * np.square(along).mean())
 
-    def _in_chunks(self, x: FloatArray, start: FloatArray | None, sweeps: int, threads: int | None) -> FloatArray:
+    def _in_chunks(
+        self, x: FloatArray, start: FloatArray | None, sweeps: int, kicks: int, threads: int | None
+    ) -> FloatArray:
         gram = Gram.of(self.decoder)
         codes = np.empty((len(x), len(self.decoder)), np.float32)
         compiled()  # once, not by every thread
@@ -77,7 +81,7 @@ class Code:
             part = _padded(x[rows])
             bits = self._start(part) if start is None else _padded(start[rows]).copy()
             if sweeps:
-                self._descend(part, bits, gram, sweeps)
+                self._descend(part, bits, gram, sweeps, kicks)
             codes[rows] = bits[: rows.stop - rows.start]
 
         _for_each(one, _slices(len(x)), threads)
@@ -86,12 +90,12 @@ class Code:
     def _start(self, x: FloatArray) -> FloatArray:
         return np.where((x - self.mean) @ self.encoder >= 0, 1, -1).astype(np.float32)
 
-    def _descend(self, x: FloatArray, bits: FloatArray, gram: Gram, sweeps: int) -> None:
-        """At most ``sweeps`` rounds over all ``bits`` (n, bits), in place."""
+    def _descend(self, x: FloatArray, bits: FloatArray, gram: Gram, sweeps: int, kicks: int) -> None:
+        """At most ``sweeps`` rounds over all ``bits`` (n, bits), then ``kicks``; in place."""
         unit = directions(x)
         residual = (x - self.mean) - bits @ self.decoder
         g, p = residual @ self.decoder.T, unit @ self.decoder.T
-        search(bits, g, np.einsum("nd,nd->n", residual, unit), p, gram, self.eta - 1, sweeps)
+        search(bits, g, np.einsum("nd,nd->n", residual, unit), p, gram, self.eta - 1, sweeps, kicks)
 
 
 def directions(x: FloatArray) -> FloatArray:

@@ -3,6 +3,10 @@
 Both give the same bits. A flip adds a column of the Gram matrix to ``g``, and sums of floating point numbers depend on
 their order; here they do not, because :class:`Gram` and the first ``g`` are whole multiples of one power of two, so
 small that float32 holds every sum exactly. What else is computed for a bit is computed in one order in both.
+
+Where no single flip helps any more, kicks go on: the bit whose flip costs least is flipped all the same, the others
+answer, and what all of it together does not improve is taken back; then the next cheapest bit. So pairs and larger
+groups of bits are found that only pay together.
 """
 
 from __future__ import annotations
@@ -12,18 +16,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from octant.records import FloatArray
 
 _BLOCK = 16
 """Bits whose flips are gathered before they are multiplied into the state of all bits."""
+_AFTER_KICK = 2
+"""Rounds over all bits after one was flipped on trial."""
 _TOLERANCE = np.float32(1e-5)
 """Share of a bit's own weight that a flip must gain; less may be rounding, and could flip to and fro."""
 
-Search: TypeAlias = Callable[[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, float, int], None]
+Search: TypeAlias = Callable[
+    [FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, float, int, int], None
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +57,7 @@ class Gram:
     def of(cls, decoder: FloatArray) -> Gram:
         """The Gram matrix of ``decoder`` (bits, dim)."""
         exact = (decoder @ decoder.T).astype(np.float64)
+        exact = (exact + exact.T) / 2
         largest = max(float(np.abs(exact).sum(axis=1).max()), float(np.finfo(np.float32).tiny) * 2.0**30)
         # Flips move g by at most twice the row sums: twice as much again is left for where it starts.
         step = 2.0 ** (np.ceil(np.log2(4 * largest)) - 23)
@@ -61,9 +71,9 @@ class Gram:
 
 
 def search(
-    bits: FloatArray, g: FloatArray, s: FloatArray, p: FloatArray, gram: Gram, weight: float, sweeps: int
+    bits: FloatArray, g: FloatArray, s: FloatArray, p: FloatArray, gram: Gram, weight: float, sweeps: int, kicks: int
 ) -> None:
-    """Flip what lowers the loss, in place, for at most ``sweeps`` rounds over all bits.
+    """Flip what lowers the loss, in place.
 
     Parameters
     ----------
@@ -79,13 +89,16 @@ def search(
     weight : float
         ``eta - 1``.
     sweeps : int
+        Most rounds over all bits.
+    kicks : int
+        Bits that are flipped on trial afterwards.
     """
     own = np.asarray((1 + _TOLERANCE) * np.diag(gram.values), np.float32)
     chosen: Search = _in_numpy
     if np.abs(g).max(initial=0) <= gram.reach:
         g = gram.rounded(g)
         chosen = compiled() or _in_numpy
-    chosen(bits, g, s, p, gram.values, own, np.float32(weight), sweeps)
+    chosen(bits, g, s, p, gram.values, own, np.float32(weight), sweeps, min(kicks, bits.shape[1]))
 
 
 @cache
@@ -119,25 +132,53 @@ def _one_by_one(
     own: FloatArray,
     weight: float,
     sweeps: int,
+    kicks: int,
 ) -> None:
     """The search of one vector after the other: a flip costs a row of ``gram``, no flip nearly nothing."""
-    two = np.float32(2)
+    count = bits.shape[1]
+    cost, flipped = np.empty(count, np.float32), np.empty((max(sweeps, _AFTER_KICK) + 1) * count, np.int64)
+
+    def change(row: int, j: int, along: Any) -> Any:
+        weighted = weight * p[row, j]
+        return (along * weighted + g[row, j]) * bits[row, j] + (weighted * p[row, j] + own[j])
+
+    def flip(row: int, j: int) -> Any:
+        move = np.float32(2) * bits[row, j]
+        bits[row, j] = -bits[row, j]
+        for k in range(count):
+            g[row, k] += move * gram[j, k]
+        return move * p[row, j]
+
     for row in range(bits.shape[0]):
         along = s[row]
-        for _ in range(sweeps):
-            changed = False
-            for j in range(bits.shape[1]):
-                bit, mine = bits[row, j], p[row, j]
-                weighted = weight * mine
-                if (along * weighted + g[row, j]) * bit + (weighted * mine + own[j]) < 0:
-                    move = two * bit
-                    bits[row, j] = -bit
-                    along += move * mine
-                    for k in range(bits.shape[1]):
-                        g[row, k] += move * gram[j, k]
-                    changed = True
-            if not changed:
-                break
+        # The first attempt is the descent itself: nothing is flipped on trial, and nothing taken back.
+        for attempt in range(-1, kicks):
+            before, total, done, kicked, rounds = along, np.float32(0), 0, -1, sweeps
+            if attempt == 0:
+                for j in range(count):
+                    cost[j] = change(row, j, along)
+            if attempt >= 0:
+                kicked, rounds = int(np.argmin(cost)), _AFTER_KICK
+                cost[kicked] = np.inf
+                total = change(row, kicked, along)
+                along += flip(row, kicked)
+                flipped[0], done = kicked, 1
+            for _ in range(rounds):
+                last = done
+                for j in range(count):
+                    gain = change(row, j, along)
+                    if gain < 0 and j != kicked:
+                        total += gain
+                        along += flip(row, j)
+                        flipped[done] = j
+                        done += 1
+                if done == last:
+                    break
+            if attempt >= 0 and not total < 0:
+                along = before
+                while done:
+                    done -= 1
+                    flip(row, flipped[done])
 
 
 def _in_numpy(
@@ -149,47 +190,90 @@ def _in_numpy(
     own: FloatArray,
     weight: float,
     sweeps: int,
+    kicks: int,
 ) -> None:
     """The search of all vectors together."""
     # As columns: a bit of all vectors is then contiguous.
     columns, g, p = (np.ascontiguousarray(rows.T) for rows in (bits, g, p))
     weighted = weight * p
-    need = weighted * p + own[:, None]
-    for _ in range(sweeps):
-        if not _sweep(columns, g, s, p, weighted, need, gram):
-            break
-    bits[:] = columns.T
+    state = _State(columns, g, s, p, weighted, weighted * p + own[:, None], gram)
+    state.descend(sweeps, np.zeros_like(s))
+    for kicked in np.argsort(state.changes(), axis=0, kind="stable")[:kicks]:
+        state.kick(kicked)
+    bits[:] = state.bits.T
 
 
-def _sweep(
-    bits: FloatArray,
-    g: FloatArray,
-    s: FloatArray,
-    p: FloatArray,
-    weighted: FloatArray,
-    own: FloatArray,
-    gram: FloatArray,
-) -> bool:
-    """Try every bit of every vector once, in place; whether any flipped."""
-    changed = False
-    for first in range(0, len(bits), _BLOCK):
-        block = slice(first, min(first + _BLOCK, len(bits)))
-        near, moves = g[block].copy(), np.zeros_like(g[block])
-        inner = gram[block, block]
-        for i, j in enumerate(range(block.start, block.stop)):
-            change = s * weighted[j]
-            change += near[i]
-            change *= bits[j]
-            change += own[j]
-            flips = change < 0
-            if not flips.any():
-                continue
-            np.multiply(bits[j], flips, out=moves[i])
-            moves[i] *= 2
-            bits[j] -= moves[i]
-            s += moves[i] * p[j]
-            near[i + 1 :] += inner[i + 1 :, i, None] * moves[i]
-            changed = True
-        if moves.any():
-            g += gram[:, block] @ moves
-    return changed
+@dataclass(eq=False)
+class _State:
+    """Vectors (as columns) in the middle of their search.
+
+    Attributes
+    ----------
+    bits, g, p : (bits, n) float32
+    s : (n,) float32
+    weighted : (bits, n) float32
+        ``(eta - 1) p``.
+    need : (bits, n) float32
+        What a flip must gain from the residual: the flipped bit's own weight.
+    gram : (bits, bits) float32
+    """
+
+    bits: FloatArray
+    g: FloatArray
+    s: FloatArray
+    p: FloatArray
+    weighted: FloatArray
+    need: FloatArray
+    gram: FloatArray
+
+    def changes(self) -> FloatArray:
+        """A quarter of what flipping each bit (bits, n) would add to the loss."""
+        return np.asarray((self.s * self.weighted + self.g) * self.bits + self.need, np.float32)
+
+    def descend(self, sweeps: int, total: FloatArray) -> None:
+        """At most ``sweeps`` rounds over all bits; a quarter of what they change the losses by goes to ``total``."""
+        for _ in range(sweeps):
+            if not self._sweep(total):
+                break
+
+    def kick(self, kicked: NDArray[np.int64]) -> None:
+        """Flip bit ``kicked`` (n,) of every vector, let the others answer, take back what did not pay."""
+        one = (kicked, np.arange(len(kicked)))
+        before = self.bits.copy(), self.g.copy(), self.s.copy()
+        total, need = self.changes()[one], self.need[one]
+        move = 2 * self.bits[one]
+        self.bits[one] *= -1
+        self.s += move * self.p[one]
+        self.g += self.gram[:, kicked] * move
+        self.need[one] = np.inf  # it stays flipped
+        self.descend(_AFTER_KICK, total)
+        self.need[one] = need
+        lost = ~(total < 0)
+        for now, then in zip((self.bits, self.g, self.s), before, strict=True):
+            now[..., lost] = then[..., lost]
+
+    def _sweep(self, total: FloatArray) -> bool:
+        """Try every bit of every vector once; whether any flipped."""
+        changed = False
+        for first in range(0, len(self.bits), _BLOCK):
+            block = slice(first, min(first + _BLOCK, len(self.bits)))
+            near, moves = self.g[block].copy(), np.zeros_like(self.g[block])
+            inner = self.gram[block, block]
+            for i, j in enumerate(range(block.start, block.stop)):
+                change = self.s * self.weighted[j]
+                change += near[i]
+                change *= self.bits[j]
+                change += self.need[j]
+                flips = change < 0
+                if not flips.any():
+                    continue
+                total += np.where(flips, change, np.float32(0))
+                np.multiply(self.bits[j], flips, out=moves[i])
+                moves[i] *= 2
+                self.bits[j] -= moves[i]
+                self.s += moves[i] * self.p[j]
+                near[i + 1 :] += inner[i + 1 :, i, None] * moves[i]
+                changed = True
+            if moves.any():
+                self.g += self.gram[:, block] @ moves
+        return changed
