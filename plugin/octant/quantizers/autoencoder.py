@@ -44,7 +44,7 @@ class AutoEncoder(Reducer):
     hidden : int, optional
         Width of the hidden layers; by default that of the vectors.
     steps : int
-        Batches of 512 at most.
+        Batches of 256 at most.
 
     Attributes
     ----------

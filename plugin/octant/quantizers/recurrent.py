@@ -22,7 +22,7 @@ from octant.work import Work, fingerprint
 
 SAMPLE = 100_000
 """Most vectors that a fit draws batches from."""
-METHODS = ("residual", "mlp", "linear", "float")
+METHODS = ("linear", "mlp", "residual", "float")
 _OVERSAMPLING = 8.0
 
 
@@ -46,10 +46,11 @@ class RecurrentBinary(Quantizer):
         Coordinates of a code.
     loops : int
         Planes after the first: ``dim * (loops + 1)`` bits a vector. 0 is plain hashing.
-    method : {"residual", "mlp", "linear", "float"}
-        ``mlp``: every map is an MLP, as published. ``linear``: every map is a matrix. ``residual``: their sum, which
-        starts as signs of rotated principal directions, so that held-out recall is never below theirs. ``float``:
-        ``residual`` without signs, the paper's uncompressed control; it takes no loops and is stored as float32.
+    method : {"linear", "mlp", "residual", "float"}
+        ``linear``: every map is a matrix; it starts as signs of rotated principal directions, so that held-out recall
+        is never below theirs. ``mlp``: every map is an MLP from a random start, as published. ``residual``: the sum of
+        both. ``float``: ``residual`` without signs, the paper's uncompressed control; it takes no loops and is stored
+        as float32.
     decoder : {"linear", "mlp"}
         ``mlp`` adds an MLP of the signs to the linear decoder.
     contrast : {"soft", "hard"}
@@ -60,7 +61,7 @@ class RecurrentBinary(Quantizer):
     blocks : int
         Hidden layers of each map.
     steps : int
-        Batches of 512 at most.
+        Batches of 256 at most.
 
     Attributes
     ----------
@@ -80,7 +81,7 @@ class RecurrentBinary(Quantizer):
     """
 
     name = "recurrent_binary"
-    usage = "recurrent_binary(dim, loops, residual|mlp|linear|float, decoder=linear|mlp, contrast=soft|hard)"
+    usage = "recurrent_binary(dim, loops, linear|mlp|residual|float, decoder=linear|mlp, contrast=soft|hard)"
     weighs_queries = True
     distances = frozenset({Distance.COSINE, Distance.DOT})
     state_names: ClassVar[tuple[str, ...]] = (*names("code"), *names("back"), "mean", "decoder", *names("detail"))
@@ -91,12 +92,12 @@ class RecurrentBinary(Quantizer):
         self,
         dim: int,
         loops: int = 1,
-        method: str = "residual",
+        method: str = "linear",
         decoder: str = "linear",
         contrast: str = "soft",
         hidden: int | None = None,
         blocks: int = 1,
-        steps: int = 1000,
+        steps: int = 500,
     ) -> None:
         self.dim, self.loops = count("dim", dim), _loops(loops)
         self.method = one_of("method", method, METHODS)
@@ -108,8 +109,10 @@ class RecurrentBinary(Quantizer):
             raise InputError(f"loops must be 0 for method float, which leaves nothing for a loop to code, got {loops}")
         if method == "float" and decoder != "linear":
             raise InputError("decoder must be linear for method float")
-        if method == "linear" and hidden is not None:
-            raise InputError("hidden has no part in method linear: leave it out, or choose another method")
+        if method == "linear" and decoder == "linear" and hidden is not None:
+            raise InputError("hidden has no part where maps and decoder are linear: leave it out")
+        if method == "linear" and self.blocks != 1:
+            raise InputError("blocks has no part in method linear: leave it out, or choose another method")
 
     @property
     def planes(self) -> int:

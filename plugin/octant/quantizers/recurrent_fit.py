@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 TEMPERATURE = 0.05
 HARDEST = 5
 """Negatives that count for each vector: its most similar ones."""
-QUEUE = 2048
-"""Vectors of earlier batches that serve as negatives, coded by the slowly following copy of the maps."""
+QUEUE = 1024
+"""Most vectors of earlier batches that serve as negatives, coded by the slowly following copy of the maps."""
 MOMENTUM = 0.99
 NOISE = 0.4
 """Length of the noise that makes another view of a unit vector."""
@@ -99,8 +99,9 @@ class RecurrentLearner:
         if contrast == "soft":
             # Cosines between codes are smaller than between vectors: how much is learned along.
             self.parameters["sharpness"] = tensor(np.zeros((), np.float32)).requires_grad_(True)
-        self.buffers["queue"] = tensor(np.zeros((QUEUE, shape.dim), np.float32))
-        self.buffers["queue_seen"] = tensor(np.zeros((QUEUE, split.seen.shape[1]), np.float32))
+        self.queue = min(QUEUE, max(1, self.rows // 4))
+        self.buffers["queue"] = tensor(np.zeros((self.queue, shape.dim), np.float32))
+        self.buffers["queue_seen"] = tensor(np.zeros((self.queue, split.seen.shape[1]), np.float32))
         self.buffers["queue_next"] = tensor(np.zeros(2, np.int64))  # where the next goes, and how many there are
 
     # -- the loss ------------------------------------------------------------------------------
@@ -170,12 +171,12 @@ class RecurrentLearner:
         for name in self.maps:
             self.buffers[f"slow_{name}"].lerp_(self.parameters[name], 1 - MOMENTUM)
         weights = {name: self.buffers[f"slow_{name}"] for name in self.maps}
-        x = x[:QUEUE]
+        x = x[: self.queue]
         first, filled = map(int, self.buffers["queue_next"])
-        places = (torch.arange(len(x), device=x.device) + first) % QUEUE
+        places = (torch.arange(len(x), device=x.device) + first) % self.queue
         self.buffers["queue"][places] = self._code(x, weights, learning=False)
         self.buffers["queue_seen"][places] = x
-        self.buffers["queue_next"] = torch.tensor([(first + len(x)) % QUEUE, min(filled + len(x), QUEUE)])
+        self.buffers["queue_next"] = torch.tensor([(first + len(x)) % self.queue, min(filled + len(x), self.queue)])
 
     # -- the recurrence ------------------------------------------------------------------------
 
@@ -287,9 +288,11 @@ def _rotations(x: FloatArray, shape: Shape, rng: np.random.Generator) -> tuple[F
     """Linear maps (loops + 1, dim, in + 1) to codes, and (loops, in, dim + 1) back by least squares."""
     code = np.zeros((shape.loops + 1, shape.dim, x.shape[1] + 1), np.float32)
     back = np.zeros((shape.loops, x.shape[1], shape.dim + 1), np.float32)
+    rows = _rotation(x, shape.dim, rng)
     residual, b = x, np.zeros((len(x), shape.dim), np.float32)
     for loop in range(shape.loops + 1):
-        code[loop] = _rotation(residual, shape.dim, rng)
+        # The same rows in every loop: a later sign then refines the earlier sign of its own coordinate.
+        code[loop] = _centred(rows, residual)
         z = residual @ code[loop, :, :-1].T + code[loop, :, -1]
         b = b + np.float32(0.5**loop) * np.where(z >= 0, 1, -1).astype(np.float32)
         if loop < shape.loops:
@@ -299,18 +302,21 @@ def _rotations(x: FloatArray, shape: Shape, rng: np.random.Generator) -> tuple[F
 
 
 def _rotation(x: FloatArray, dim: int, rng: np.random.Generator) -> FloatArray:
-    """``dim`` rows that are random rotations of the largest principal directions of ``x``, and biases that centre."""
-    mean = x.mean(axis=0)
+    """``dim`` rows that are random rotations of the largest principal directions of ``x``."""
     directions = np.linalg.eigh(np.cov(x, rowvar=False).reshape(x.shape[1], -1))[1][:, ::-1]
     blocks, missing = [], dim
     while missing > 0:
         kept = directions[:, : min(missing, x.shape[1])]
         blocks.append(np.linalg.qr(rng.standard_normal((kept.shape[1], kept.shape[1])))[0] @ kept.T)
         missing -= kept.shape[1]
-    rows = np.concatenate(blocks)
-    # Gradients pass straight through where |z| <= 1: most of the vectors should be there.
-    rows = rows * (0.7 / max(float((x - mean).std()), np.finfo(np.float32).tiny))
-    return np.concatenate([rows, -(rows @ mean)[:, None]], axis=1).astype(np.float32)
+    return np.concatenate(blocks).astype(np.float32)
+
+
+def _centred(rows: FloatArray, x: FloatArray) -> FloatArray:
+    """``rows`` (dim, in) with biases that centre ``x``, at a size where gradients pass: mostly ``|z| <= 1``."""
+    mean = x.mean(axis=0)
+    scaled = rows * (0.7 / max(float(((x - mean) @ rows.T).std()), float(np.finfo(np.float32).tiny)))
+    return np.concatenate([scaled, -(scaled @ mean)[:, None]], axis=1).astype(np.float32)
 
 
 def least_squares(inputs: FloatArray, targets: FloatArray, ridge: float = 1e-2) -> FloatArray:

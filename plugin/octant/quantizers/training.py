@@ -65,7 +65,8 @@ class Schedule:
     batch : int
         Vectors in a batch, or all there are.
     rate : float
-        Largest learning rate; it rises over the first steps and falls to nothing along a cosine.
+        Largest learning rate, relative to the size of a parameter at the start; it rises over the first steps and
+        falls to nothing along a cosine.
     looks : int
         How many times held-out recall is measured over all steps.
     patience : int
@@ -73,10 +74,10 @@ class Schedule:
     """
 
     steps: int
-    batch: int = 512
-    rate: float = 1e-3
+    batch: int = 256
+    rate: float = 1e-2
     looks: int = 15
-    patience: int = 4
+    patience: int = 5
 
     @property
     def every(self) -> int:
@@ -166,7 +167,9 @@ class _Run:
 
         self.learner, self.schedule = learner, schedule
         self.generator = torch.Generator().manual_seed(seed)
-        self.optimizer = torch.optim.AdamW(list(learner.parameters.values()), lr=schedule.rate, weight_decay=1e-3)
+        # Adam's steps know no scale: maps to codes and back differ by a factor of many in theirs.
+        self.scales = [_scale(parameter) for parameter in learner.parameters.values()]
+        self.optimizer = torch.optim.AdamW([{"params": [one]} for one in learner.parameters.values()], weight_decay=0)
         self.step = self.stale = 0
         self.recall = -1.0
         self.best: dict[str, FloatArray] = {}
@@ -178,7 +181,8 @@ class _Run:
     def advance(self, step: int, what: str) -> None:
         import torch
 
-        self.optimizer.param_groups[0]["lr"] = self.schedule.rate_at(step)
+        for group, scale in zip(self.optimizer.param_groups, self.scales, strict=True):
+            group["lr"] = self.schedule.rate_at(step) * scale
         order = torch.randperm(self.learner.rows, generator=self.generator)[: self.schedule.batch]
         loss = self.learner.loss(order, self.generator)
         if not bool(torch.isfinite(loss)):
@@ -234,6 +238,12 @@ class _Run:
         self.generator.set_state(torch.tensor(kept["generator"]))
         self.step, self.stale = map(int, kept["counters"])
         self.recall = float(kept["recall"])
+
+
+def _scale(parameter: torch.Tensor) -> float:
+    """The size of a parameter's numbers at the start; where they are zero, that of a layer as wide as it."""
+    size = float(parameter.detach().square().mean().sqrt()) if parameter.numel() else 0.0
+    return size or float(1 / max(parameter.shape[-1] if parameter.ndim else 1, 1) ** 0.5)
 
 
 # -- what is held out --------------------------------------------------------------------------------
