@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +20,19 @@ from octant.embedders import embedder
 from octant.embedding_cache import Role, embed
 from octant.errors import InputError
 from octant.layout import HnswSettings, SearchKnobs
+from octant.oversampling import DEFAULT_COVERAGE
 from octant.quality import ExactSearch, PerQuery, per_query
 from octant.records import Distance, FloatArray
-from octant.report import REFERENCE, Distortion, Report, Row, differences, estimates
+from octant.report import REFERENCE, Distortion, Reads, Report, Row, differences, estimates
 from octant.representation import Representation
+from octant.statistics import bootstrap_mean
 from octant.vectors import unit_rows
 from octant.work import progress_bar
 
 TIMED_QUERIES = 100
 """Queries that are timed, drawn at random where there are more."""
+DEEP_READS = 5_000
+"""Candidates from which a fine stage is taken to give the answers that it would give from all."""
 HELD_OUT = 1000
 """Documents, or a tenth of all where those are fewer, that a learned code is judged by and never learns from."""
 
@@ -200,7 +205,26 @@ class _Bench:
             query_ratio=query_ratio(collection, self.reference, self.data.queries, self.protocol),
             components=components,
             distortion=self.distortion(collection.representation),
+            reads=self.reads(collection),
         )
+
+    def reads(self, collection: Collection) -> Reads | None:
+        """What two stages read for ``k`` answers, and the share it brings of those of ``DEEP_READS`` candidates."""
+        curve, k, knobs = collection.info().coverage, self.protocol.k, self.protocol.knobs
+        if curve is None:
+            return None
+        points = len(self.data.documents)
+        candidates = curve.candidates(k, points, knobs.coverage or DEFAULT_COVERAGE)
+        if knobs.oversampling is not None:
+            candidates = ceil(k * knobs.oversampling)
+        deep = replace(knobs, coverage=None, oversampling=max(1.0, min(points, max(DEEP_READS, candidates)) / k))
+        asked = _drawn(self.data.queries, self.protocol.seed)
+        pairs = [
+            (set(collection.search(q, k=k, knobs=knobs).ids), set(collection.search(q, k=k, knobs=deep).ids))
+            for q in asked
+        ]
+        shares = [len(found & true) / max(1, len(true)) for found, true in pairs]
+        return Reads(candidates, bootstrap_mean(shares, seed=self.protocol.seed))
 
     def distortion(self, representation: Representation) -> Distortion | None:
         """Of the searched codes, on documents that the fit has not seen; None where that is unknown."""
@@ -284,6 +308,10 @@ def _found(collection: Collection, data: VectorDataset, depth: int, knobs: Searc
     return [[int(candidate.id) for candidate in ranking] for ranking in rankings]
 
 
+def _drawn(queries: FloatArray, seed: int) -> FloatArray:
+    return queries[np.random.default_rng(seed).permutation(len(queries))[:TIMED_QUERIES]]
+
+
 def query_ratio(collection: Collection, reference: Collection, queries: FloatArray, protocol: Protocol) -> float:
     """Time of a query as a multiple of the reference's; below 1 is faster.
 
@@ -292,8 +320,7 @@ def query_ratio(collection: Collection, reference: Collection, queries: FloatArr
     """
     if collection is reference:
         return 1.0
-    rng = np.random.default_rng(protocol.seed)
-    timed = queries[rng.permutation(len(queries))[:TIMED_QUERIES]]
+    timed = _drawn(queries, protocol.seed)
     pair = (collection, reference)
     seconds = np.full((2, len(timed)), np.inf)
     for turn in range(protocol.rounds):

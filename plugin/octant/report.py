@@ -11,6 +11,8 @@ from octant.statistics import Estimate, bootstrap_mean, paired_difference
 
 REFERENCE = "float32"
 """The representation that every other one is compared with."""
+TWO_STAGE = ("reads", "coverage")
+"""Further columns where any representation has two stages."""
 LEARNED = ("code B/vec", "error", "bound")
 """Further columns where any representation has learned codes."""
 
@@ -40,6 +42,27 @@ class Distortion:
 
 
 @dataclass(frozen=True)
+class Reads:
+    """What two stages read, and how much of the fine stage's own answers that brings.
+
+    Attributes
+    ----------
+    candidates : int
+        Points that the fine stage scores for ``k`` answers.
+    coverage : Estimate
+        Share of the answers that the fine stage gives from far more candidates; higher is better. What the fine
+        stage itself loses is not in it.
+    """
+
+    candidates: int
+    coverage: Estimate
+
+    def as_json(self) -> dict[str, JSON]:
+        """``{"candidates", "coverage"}``."""
+        return {"candidates": self.candidates, "coverage": self.coverage.as_json()}
+
+
+@dataclass(frozen=True)
 class Row:
     """One representation, measured.
 
@@ -66,6 +89,8 @@ class Row:
     distortion : Distortion or None
         Of learned codes; None where nothing is learned, where documents are too few to hold some out, and where
         Qdrant makes codes of its own from what was learned (``"pca(192)|turbo4"``).
+    reads : Reads or None
+        Of two stages.
     """
 
     represent: str
@@ -77,6 +102,7 @@ class Row:
     query_ratio: float
     components: Mapping[str, float] = field(default_factory=dict)
     distortion: Distortion | None = None
+    reads: Reads | None = None
 
     @property
     def code_bytes_per_vector(self) -> float:
@@ -96,6 +122,7 @@ class Row:
             "difference_to_float32": _estimates(self.differences),
             "bytes_per_vector": dict(self.components),
             "distortion": None if self.distortion is None else self.distortion.as_json(),
+            "reads": None if self.reads is None else self.reads.as_json(),
         }
 
 
@@ -133,8 +160,13 @@ class Report:
         metrics = list(self.rows[0].metrics) if self.rows else []
         header = ["represent", *metrics, "RAM B/vec", "disk B/vec", "segments", "query x"]
         learned = any(row.distortion for row in self.rows)
-        lines = [[*_cells(row), *(_learned_cells(row) if learned else ())] for row in self.rows]
-        return "\n".join([title, *_aligned([[*header, *(LEARNED if learned else ())], *lines])])
+        staged = any(row.reads for row in self.rows)
+        header += [*(TWO_STAGE if staged else ()), *(LEARNED if learned else ())]
+        lines = [
+            [*_cells(row), *(_two_stage_cells(row) if staged else ()), *(_learned_cells(row) if learned else ())]
+            for row in self.rows
+        ]
+        return "\n".join([title, *_aligned([header, *lines])])
 
     def __str__(self) -> str:
         return self.table()
@@ -167,6 +199,10 @@ def _cells(row: Row) -> list[str]:
 def _learned_cells(row: Row) -> list[str]:
     size, lost = f"{row.code_bytes_per_vector:.0f}", row.distortion
     return [size, *(("-", "-") if lost is None else (f"{lost.squared_error:.4f}", f"{lost.bound:.4f}"))]
+
+
+def _two_stage_cells(row: Row) -> list[str]:
+    return ["-", "-"] if row.reads is None else [str(row.reads.candidates), f"{row.reads.coverage.value:.4f}"]
 
 
 def _aligned(lines: list[list[str]]) -> list[str]:

@@ -86,6 +86,16 @@ def test_the_json_has_the_promised_keys(report, vectors):
         assert sum(row["bytes_per_vector"].values()) == pytest.approx(row["disk_bytes_per_vector"])
 
 
+def test_two_stages_say_what_they_read_and_what_share_it_brings(report):
+    assert report["float32"].reads is None
+    reads = report["pca(2)|float8"].reads
+    assert reads.candidates >= 10
+    assert 0.9 <= reads.coverage.value <= 1.0
+    header, first = report.table().splitlines()[1:3]
+    assert "coverage" in header.split()
+    assert first.split().count("-") >= 2
+
+
 def test_float32_finds_everything_and_differs_from_itself_by_nothing(report):
     row = report["float32"]
     assert row.metrics["recall@10"].value == row.metrics["recall@100"].value == 1.0
