@@ -13,7 +13,7 @@ import numpy as np
 from octant import artifact as artifacts
 from octant import coverage
 from octant.embedders import Embedder
-from octant.errors import CollectionExistsError, DimensionError, InputError, MismatchError
+from octant.errors import CollectionExistsError, DimensionError, InputError, MismatchError, StoreError
 from octant.flow import Flow, step
 from octant.identity import complete, same_model
 from octant.ids import IdCodec
@@ -390,7 +390,8 @@ def fit(
         data = artifacts.dump(fresh, core.dimension)
         digest = artifacts.digest(data)
         yield from core.store.write_artifact(digest, data)
-    curve = yield from step(lambda: _coverage(core, fresh, learned, unseen))
+    points = learned if unseen is None else unseen
+    curve = yield from step(lambda: _coverage(core, fresh, points, held_out=unseen is not None))
     # The artifact is there before the manifest names it, and both before the first code is written.
     manifest = replace(core.manifest, artifact=digest, coverage=curve)
     yield from core.store.write_manifest(manifest.to_json())
@@ -403,20 +404,20 @@ def fit(
     return FitReport(count, sample.shape[1], seen, weighed, error, seconds, digest, curve)
 
 
-def _coverage(
-    core: Core, fitted: Representation, learned: FloatArray, unseen: FloatArray | None
-) -> CoverageCurve | None:
-    points = learned if unseen is None else unseen
-    return coverage.measure(fitted, points, core.distance, held_out=unseen is not None, rng=core.manifest.seed)
+def _coverage(core: Core, fitted: Representation, x: FloatArray, *, held_out: bool) -> CoverageCurve | None:
+    """The curve, or None: where it cannot be measured, a search goes by the assumed one, and info() says so."""
+    try:
+        return coverage.measure(fitted, x, core.distance, held_out=held_out, rng=core.manifest.seed)
+    except (StoreError, OSError):
+        # The engine found no temporary directory to work in; that must not cost a fit that took an hour.
+        return None
 
 
 def measure_coverage(core: Core, x: FloatArray) -> Flow[None]:
     """Measure on the first vectors (n, dim) stored what no fit has measured, and write it down."""
     if core.sparse_only or core.foreign or core.stages.fine is None or core.manifest.coverage is not None:
         return
-    curve = yield from step(
-        lambda: coverage.measure(core.representation, x, core.distance, held_out=True, rng=core.manifest.seed)
-    )
+    curve = yield from step(lambda: _coverage(core, core.representation, x, held_out=True))
     if curve is not None:
         core.manifest = replace(core.manifest, coverage=curve)
         yield from core.store.write_manifest(core.manifest.to_json())

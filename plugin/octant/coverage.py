@@ -8,6 +8,7 @@ rather than imitated, because Qdrant makes its own codes, and rounds queries of 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from octant.layout import HnswSettings, PointBatch, SearchKnobs, Stages, VectorQ
 from octant.oversampling import RANKS, TARGETS, CoverageCurve
 from octant.records import Distance, FloatArray
 from octant.representation import Representation
-from octant.store.edge import EdgeStore
+from octant.store.base import Store
 
 LEAST_POINTS = 500
 """Fewer say nothing: the assumed curve stays."""
@@ -70,20 +71,28 @@ def measure(
     held_out : bool
         Whether no codec has learned from ``x``.
     rng : Generator or int
+
+    Raises
+    ------
+    StoreError, OSError
+        If there is no temporary directory for the engine to work in.
     """
     if representation.fine is None or len(x) < LEAST_POINTS:
         return None
     rng = np.random.default_rng(rng)
     x = x[rng.permutation(len(x))[:MOST_POINTS]]
     coarse, fine = _rankings(representation, x, x[:QUERIES], distance)
-    source = "held-out" if held_out or not representation.learns else "fitted"
-    return CoverageCurve.measured(coarse, fine, len(x), source=source, rng=rng)  # type: ignore[arg-type]
+    source: Literal["held-out", "fitted"] = "held-out" if held_out or not representation.learns else "fitted"
+    return CoverageCurve.measured(coarse, fine, len(x), source=source, rng=rng)
 
 
 def _rankings(
     representation: Representation, x: FloatArray, queries: FloatArray, distance: Distance
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of ``x`` as both stages rank them for its first rows, each left out of its own answers."""
+    # The engine takes long to import, and an application that talks to a server needs it here only.
+    from octant.store.edge import EdgeStore
+
     stages = Stages.of(*representation.needs(x.shape[1], distance))
     coarse_codes, fine_codes = representation.encode(x)
     asked, asked_fine = representation.encode_query(queries, distance)
@@ -115,7 +124,7 @@ def _rankings(
     return _without_self(coarse), _without_self(fine)
 
 
-def _found(store: EdgeStore, queries: list[VectorQuery], depth: int) -> NDArray[np.int64]:
+def _found(store: Store, queries: list[VectorQuery], depth: int) -> NDArray[np.int64]:
     """Rows (m, depth) that the engine found, -1 where there were no more."""
     found = np.full((len(queries), depth), -1, np.int64)
     for row, query in enumerate(queries):
