@@ -18,6 +18,8 @@ from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, Nati
 
 SWEEPS = 8
 """Rounds over all bits when a vector is encoded; more gain little."""
+KICKS = 16
+"""Bits that are flipped on trial once no single flip helps; twice as many find hardly more."""
 _OVERSAMPLING = 8.0
 
 
@@ -62,6 +64,7 @@ class ComposedBinary(Quantizer):
 
     name = "binary"
     distances = frozenset({Distance.COSINE, Distance.DOT})
+    sample_size = binary_fit.SAMPLE
     state_names: ClassVar[tuple[str, ...]] = ("mean", "decoder", "reader", "encoder", "eta")
     mean_: FloatArray
     decoder_: FloatArray
@@ -100,7 +103,7 @@ class ComposedBinary(Quantizer):
         return {**learned, "eta": np.float32(code.eta)}
 
     def _encode(self, x: FloatArray) -> CodeArray:
-        return Code(self.mean_, self.decoder_, self.encoder_, float(self.eta_)).encode(x, sweeps=SWEEPS)
+        return Code(self.mean_, self.decoder_, self.encoder_, float(self.eta_)).encode(x, sweeps=SWEEPS, kicks=KICKS)
 
     def _decode(self, codes: CodeArray) -> FloatArray:
         if codes.shape[1] != self.bits:
