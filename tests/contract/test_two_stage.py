@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import qdrant_edge as qe
 from qdrant_client import QdrantClient
+from typer.testing import CliRunner
 
 import octant
 from fake_server import serving
 from octant import Collection, SearchKnobs
+from octant.cli import app as application
 from octant.layout import HnswSettings, PointBatch, Stages, coarse_query, lay_out
 from octant.oversampling import CoverageCurve
 from octant.records import Distance
@@ -150,6 +152,16 @@ def test_what_learns_nothing_is_measured_on_the_first_vectors_added(tmp_path):
         assert c.info().coverage == curve
     with Collection.open("two", location=tmp_path) as again:
         assert again.info().coverage == curve
+
+
+def test_inspect_says_what_a_search_reads(tmp_path):
+    with filled(tmp_path, "int4", FEW):
+        pass
+    shown = CliRunner().invoke(application.app, ["inspect", "two", "--location", str(tmp_path)], prog_name="octant")
+    assert "a search reads 13 candidates for 10 answers, coverage 0.99 (assumed, not measured)" in shown.output
+    asked = ["inspect", "two", "--location", str(tmp_path), "--json"]
+    told = json.loads(CliRunner().invoke(application.app, asked, prog_name="octant").output)
+    assert (told["candidates_for_10"], told["coverage"]["source"]) == (13, "assumed")
 
 
 def test_one_stage_has_no_candidates(tmp_path):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from octant import SearchKnobs
+from octant import Collection, SearchKnobs, coverage
 from octant.coverage import measure, split
-from octant.errors import ArtifactError, InputError, SpecError
+from octant.errors import ArtifactError, InputError, SpecError, StoreError
 from octant.layout import HnswSettings
 from octant.manifest import Manifest
 from octant.oversampling import CoverageCurve
@@ -15,12 +15,12 @@ from octant.records import Distance
 from octant.representation import Representation
 
 
-@pytest.mark.parametrize("coverage", [0, 1, -0.5, 1.5, float("nan")])
-def test_coverage_is_a_share(coverage):
+@pytest.mark.parametrize("share", [0, 1, -0.5, 1.5, float("nan")])
+def test_coverage_is_a_share(share):
     with pytest.raises(InputError, match="coverage must lie between 0 and 1"):
-        SearchKnobs(coverage=coverage)
+        SearchKnobs(coverage=share)
     with pytest.raises(InputError, match="coverage must lie between 0 and 1"):
-        CoverageCurve.assumed(2.0).candidates(10, 100, coverage)
+        CoverageCurve.assumed(2.0).candidates(10, 100, share)
 
 
 def test_coverage_and_oversampling_say_the_same():
@@ -52,6 +52,20 @@ def test_a_damaged_curve_is_a_damaged_manifest(damage):
     assert Manifest.from_json(manifest()).coverage == CoverageCurve.assumed(4.0)
     with pytest.raises(ArtifactError, match="the collection's manifest is damaged"):
         Manifest.from_json(manifest(**damage))
+
+
+@pytest.mark.parametrize("error", [StoreError("no room"), OSError("no temporary directory")])
+def test_a_fit_survives_where_nothing_can_be_measured(tmp_path, monkeypatch, error):
+    def refuse(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(coverage, "measure", refuse)
+    x = np.random.default_rng(0).normal(size=(600, 8)).astype(np.float32)
+    with Collection.create("two", location=tmp_path, represent="coarse=pca(4)|turbo4; fine=int4") as c:
+        assert c.fit(x).coverage is None
+        c.add(vectors=x, ids=range(600))
+        assert c.info().coverage.source == "assumed"
+        assert c.search(x[3], k=1).ids == (3,)
 
 
 def test_bytes_cannot_be_searched():
