@@ -102,12 +102,10 @@ def measure(truth: Truth, chosen: argparse.Namespace, ledger: Ledger, results: S
             kept = seed if row.learns else chosen.seed[0]
             result = ledger.find(truth.data.name, row.name, kept, row.version)
             if result is None:
-                began = time.perf_counter()
-                result = row(truth, kept)
+                result = timed(row, truth, kept)
                 ledger.add(result)
-                bar.write(
-                    f"{truth.data.name}: {row.name}, seed {kept}: {time.perf_counter() - began:.0f} s", sys.stderr
-                )
+                cost = "{wall:.0f} s, processor {cpu:.0f} s".format(**result.seconds)
+                bar.write(f"{truth.data.name}: {row.name}, seed {kept}: {cost}", sys.stderr)
             results[seed][row.name] = result
 
 

@@ -6,10 +6,12 @@ without a spec string (controls, native settings that Octant does not offer) are
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -41,6 +43,7 @@ class Stored:
     """
 
     store: EdgeStore
+    folder: Path
     representation: Representation
     stages: Stages
     index_seconds: float
@@ -68,6 +71,16 @@ class Stored:
     def footprint(self) -> Footprint:
         return run(self.store.footprint())
 
+    def code_bytes(self) -> float:
+        """Bytes a vector of what is searched, as the engine pads it.
+
+        Graph, ids and what every segment keeps once (tens of KiB of statistics) are in the footprint, not here.
+        """
+        size = self.footprint()
+        searched = sum(part.bytes for part in size.components if part.name == "searched codes")
+        copies = sum(path.stat().st_size for path in self.folder.rglob("quantized.data"))
+        return size.per_vector(copies or searched)
+
     def _plans(self, queries: np.ndarray, k: int) -> list[DensePlan]:
         coarse, _ = self.representation.encode_query(queries)
         return [
@@ -87,18 +100,14 @@ class Stored:
 def stored(representation: Representation, codes: np.ndarray, dim: int, hnsw: HnswSettings) -> Iterator[Stored]:
     """``codes`` (n, width) of vectors of ``dim`` coordinates in a temporary Edge shard, under one fitted stage."""
     stages = Stages.of(*representation.needs(dim, Distance.COSINE))
-    store = EdgeStore(None, "codes")
-    try:
-        began = time.perf_counter()
-        run(store.create(lay_out(stages, hnsw=hnsw), {}))
-        points = PointBatch(range(len(codes)), {stages.coarse.name: codes}, [{}] * len(codes))
-        run(store.upsert(points, batch_size=BATCH))
-        run(store.optimize())
-        yield Stored(store, representation, stages, time.perf_counter() - began)
-    finally:
-        run(store.close())
-
-
-def code_bytes(size: Footprint) -> float:
-    """Bytes a vector of what is searched, graph and ids not counted."""
-    return size.per_vector(sum(part.bytes for part in size.components if part.name == "searched codes"))
+    with tempfile.TemporaryDirectory(prefix="octant-codes-") as folder:
+        store = EdgeStore(folder, "codes")
+        try:
+            began = time.perf_counter()
+            run(store.create(lay_out(stages, hnsw=hnsw), {}))
+            points = PointBatch(range(len(codes)), {stages.coarse.name: codes}, [{}] * len(codes))
+            run(store.upsert(points, batch_size=BATCH))
+            run(store.optimize())
+            yield Stored(store, Path(folder), representation, stages, time.perf_counter() - began)
+        finally:
+            run(store.close())

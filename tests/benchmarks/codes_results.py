@@ -30,11 +30,11 @@ class Result:
     version : str
         Of the code that was measured: results of another version are not used.
     code_bytes : float
-        A vector, of what is searched: measured files of the engine, or the bytes of a FAISS code.
+        A vector, of what is searched, as the engine pads it; or the bytes of a FAISS code.
     bits : float or None
         Bits of information a vector, where the error is compared with the rate-distortion bound.
     ram_bytes, disk_bytes : float or None
-        A vector, everything counted, as measured; None without an engine.
+        A vector, everything counted (graph, ids, tables), as measured; None without an engine.
     graph, scan : list of float or None
         recall@10 of every query through the graph, and of scanning all codes.
     ndcg : list of float or None

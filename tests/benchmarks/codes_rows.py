@@ -11,7 +11,7 @@ import codes_faiss
 import numpy as np
 from codes_controls import raw_binary
 from codes_data import Halves
-from codes_engine import GRAPH, KNOBS, SCAN, code_bytes, stored
+from codes_engine import GRAPH, KNOBS, SCAN, stored
 from codes_results import Family, Result, version_of
 
 import octant
@@ -137,7 +137,8 @@ def on_engine(
         with clock(seconds, "encode"):
             codes, _ = fitted.encode(data.documents)
         with stored(fitted, codes, data.dimension, GRAPH) as built:
-            found, size, seconds["index"] = built.found(data.queries, K), built.footprint(), built.index_seconds
+            found, seconds["index"] = built.found(data.queries, K), built.index_seconds
+            size, width = built.footprint(), built.code_bytes()
         with stored(fitted, codes, data.dimension, SCAN) as built:
             scanned = built.found(data.queries, K)
             bits = code_bits(fitted.needs(data.dimension, Distance.COSINE)[0])
@@ -148,9 +149,9 @@ def on_engine(
                 error = built.squared_error(data.documents)
         if family == "ours" and bits == data.dimension:
             seconds["index float32"] = index_float32(data)
-        rate = bits or 8 * code_bytes(size)
+        rate = bits or 8 * width
         return Result(
-            "", "", family, 0, "", code_bytes(size), rate, size.per_vector(size.ram_bytes),
+            "", "", family, 0, "", width, rate, size.per_vector(size.ram_bytes),
             size.per_vector(size.disk_bytes), truth.recall(found), truth.recall(scanned), truth.ndcg(found),
             None if error is None else error / truth.variance, truth.bound(rate), seconds,
         )  # fmt: skip
@@ -169,8 +170,9 @@ def two_stage(spec: str) -> Row:
             rankings = collection.search_batch(list(data.queries), K, knobs=octant.SearchKnobs(hnsw_ef=KNOBS.hnsw_ef))
             found = [[int(hit.id) for hit in hits] for hits in rankings]
             size = collection.footprint()
+        searched = size.per_vector(sum(part.bytes for part in size.components if part.name == "searched codes"))
         return Result(
-            "", "", "two-stage", 0, "", code_bytes(size), None, size.per_vector(size.ram_bytes),
+            "", "", "two-stage", 0, "", searched, None, size.per_vector(size.ram_bytes),
             size.per_vector(size.disk_bytes), truth.recall(found), None, truth.ndcg(found),
         )  # fmt: skip
 
