@@ -31,11 +31,11 @@ class UMAP(Reducer):
 
     ``fit`` has umap-learn lay out a sample in ``m`` dimensions (Euclid's distance, ``min_dist`` 0, started from
     principal components, one thread, seeded). Everything else is numpy: a vector is placed at the weighted mean of the
-    positions of its ``neighbours`` nearest vectors of the sample, the weights being UMAP's own memberships
-    ``exp(-max(0, d - d_1) / sigma)``, with ``d_1`` the distance of the nearest and ``sigma`` such that they sum to
-    ``log2(neighbours)``. That is where umap-learn's ``transform`` starts; the gradient steps that it adds are left out,
-    and vectors of the sample are placed in the same way as all others. ``decode`` is the same step from positions back
-    to vectors of the sample.
+    positions of its ``neighbours`` nearest vectors of the sample. The weights are UMAP's own memberships
+    ``exp(-(d - d_1) / sigma)``, with ``d_1`` the distance of the nearest and ``sigma`` such that those of the others
+    sum to ``log2(neighbours)``. That is where umap-learn's ``transform`` starts; the gradient steps that it adds are
+    left out, and vectors of the sample are placed in the same way as all others. ``decode`` is the same step from
+    positions back to vectors of the sample.
 
     UMAP keeps who is near, not how near: minus the squared distance of two places becomes that of the vectors by an
     affine map, learned from pairs (see :mod:`octant.quantizers.calibration`), of ``queries`` and the sample where they
@@ -151,10 +151,10 @@ def _placed(x: FloatArray, sample: FloatArray, places: FloatArray, neighbours: i
 
 
 def memberships(distances: FloatArray) -> FloatArray:
-    """UMAP's weights (n, k) of neighbours at ``distances`` (n, k): the nearest's is 1, their sum is log2 of k."""
+    """UMAP's weights (n, k) of neighbours at ``distances`` (n, k): the nearest's is 1, the others sum to log2 of k."""
     beyond = distances - distances.min(axis=1, keepdims=True)
-    target = np.log2(max(distances.shape[1], 2))
-    # The sum grows with sigma, from 1 or the number of nearest ones to k: bisect in its logarithm.
+    target = 1 + np.log2(distances.shape[1])
+    # The sum grows with sigma, from the number of nearest ones to k: bisect in its logarithm.
     typical = np.maximum(beyond.mean(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     low, high = typical * 1e-4, typical * 1e4
     for _ in range(_BISECTIONS):
