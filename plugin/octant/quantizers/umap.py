@@ -115,12 +115,11 @@ class UMAP(Reducer):
         return _placed(np.asarray(codes, np.float32), self.places_, self.sample_, self.neighbours)
 
     def _encode_query(self, q: FloatArray, distance: Distance) -> EncodedQueries:
-        ones = np.ones(len(q), np.float32)
         places = _placed(q, self.sample_, self.places_, self.neighbours)
-        slope, intercept = self.slope_, self.intercept_
+        slope, intercept = float(self.slope_), float(self.intercept_)
         if distance is Distance.COSINE:  # of unit vectors: one minus half of the squared distance
             slope, intercept = slope / 2, 1 + intercept / 2
-        return EncodedQueries(places, np.asarray(slope * ones, np.float32), np.asarray(intercept * ones, np.float32))
+        return EncodedQueries(places, *(np.full(len(q), value, np.float32) for value in (slope, intercept)))
 
 
 def _laid_out(sample: FloatArray, m: int, neighbours: int, seed: int) -> FloatArray:
