@@ -123,7 +123,10 @@ def main() -> None:
     rows, codecs = paper(data, chosen.steps)
     speeds = symmetric(data, codecs)
     texts = [table(HEADER, [row.cells() for row in rows]), "", table(SPEED_HEADER, speeds), ""]
-    results = {"rows": [row.as_json() for row in rows], "symmetric": [dict(zip(SPEED_HEADER, r, strict=True)) for r in speeds]}
+    results = {
+        "rows": [row.as_json() for row in rows],
+        "symmetric": [dict(zip(SPEED_HEADER, r, strict=True)) for r in speeds],
+    }
     if chosen.texts:
         lines = compatible(data, codecs[f"u=1 ({data.passages.shape[1]})"], chosen.texts, chosen.steps)
         texts += [table(["queries on old codes", f"recall@{K}, old truth", f"recall@{K}, new truth"], lines), ""]

@@ -21,6 +21,7 @@ from octant.representation import Representation, quantizer
 from octant.testing import check_quantizer
 
 SPECS = {
+    "autoencoder": ["autoencoder(24, steps=10)", "autoencoder(16, hidden=8, steps=5)|turbo8"],
     "binary": ["binary(24)"],
     "bq": ["bq(1)", "bq(1.5)", "bq(2)"],
     "float16": ["float16"],
@@ -29,13 +30,24 @@ SPECS = {
     "int4": ["int4"],
     "int8": ["int8"],
     "kernel_pca": [
-        "kernel_pca(16)", "kernel_pca(16, poly)|turbo4", "kernel_pca(48, cosine)|int8", "kernel_pca(16, linear)",
-        "kernel_pca(16, rbf, 0.3, landmarks=100)", "pca(48)|kernel_pca(32)",
+        "kernel_pca(16)",
+        "kernel_pca(16, poly)|turbo4",
+        "kernel_pca(48, cosine)|int8",
+        "kernel_pca(16, linear)",
+        "kernel_pca(16, rbf, 0.3, landmarks=100)",
+        "pca(48)|kernel_pca(32)",
     ],
     "leanvec": ["leanvec(16)", "leanvec(64)", "leanvec(40)|int8", "pca(48)|leanvec(20)|turbo4"],
     "opq": ["opq(x32)", "opq(x64)|float32|product(x64)", "pca(20)|opq(x16)|turbo4"],
     "pca": ["pca(16)", "pca(64)", "pca(16)|float8", "pca(16)|uint8", "pca(32)|pca(16)|turbo4"],
     "product": ["product(x4)", "product(x64)"],
+    "recurrent_binary": [
+        "recurrent_binary(32, steps=10)",
+        "recurrent_binary(20, 2, mlp, contrast=hard, hidden=16, blocks=2, steps=5)",
+        "recurrent_binary(48, 0, residual, decoder=mlp, hidden=16, steps=5)",
+        "recurrent_binary(64, 0, float, steps=3)",
+        "pca(32)|recurrent_binary(24, 1, steps=3)",
+    ],
     "rabitq": ["rabitq", "rabitq(24)", "pca(32)|rabitq"],
     "random_projection": ["random_projection(48)", "random_projection(48)|int8"],
     "scalar": ["scalar", "turbo16|scalar"],

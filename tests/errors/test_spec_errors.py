@@ -32,10 +32,10 @@ SYNTAX = [
     ("coarse=turbo4; fine=float8; fine=int8", 26, ";", "expected nothing after the fine stage"),
 ]
 NAMES = [
-    ("pcaa(3)", 0, "pcaa", "no quantizer 'pcaa'; did you mean 'pca'.* Known: binary, bq, .*whiten"),
+    ("pcaa(3)", 0, "pcaa", "no quantizer 'pcaa'; did you mean 'pca'.* Known: autoencoder, binary, bq, .*whiten"),
     ("pca(3)|flaot8", 7, "flaot8", "did you mean 'float8'?"),
     ("coarse=turbo4; fine=Float8", 20, "Float8", "did you mean 'float8'?"),
-    ("zzz", 0, "zzz", "no quantizer 'zzz'. Known: binary, bq, "),
+    ("zzz", 0, "zzz", "no quantizer 'zzz'. Known: autoencoder, binary, bq, "),
 ]
 ARGUMENTS = [
     ("pca", 0, "pca", "pca needs the argument m"),

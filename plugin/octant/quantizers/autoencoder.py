@@ -163,8 +163,8 @@ class _Learner:
         hidden = torch.relu(x @ first[:, :-1].T + first[:, -1])
         return x @ skip[:, :-1].T + skip[:, -1] + hidden @ last[:, :-1].T + last[:, -1]
 
-    def recall(self) -> float:
-        """Of queries against codes, on held-out vectors."""
+    def quality(self) -> float:
+        """Recall of queries against codes, on held-out vectors."""
         state = arrays(self.parameters)
         encoder = _served(state, "encoder")
         return self.split.recall((encoder(0, self.split.queries) + state["shift"]) @ encoder(0, self.split.points).T)

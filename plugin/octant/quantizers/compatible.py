@@ -26,7 +26,7 @@ from octant.quantizers.recurrent_fit import NOISE, TEMPERATURE, least_squares
 from octant.quantizers.recurrent_maps import Maps, names, unit
 from octant.quantizers.sample import check_varied
 from octant.quantizers.training import Schedule, Split, arrays, need_torch, tensor, train
-from octant.records import CodeArray, FloatArray
+from octant.records import FloatArray
 from octant.vectors import as_matrix
 from octant.work import QUIET, Work, fingerprint
 
@@ -106,7 +106,9 @@ class CompatibleQueries:
         if len(x) != len(old):
             raise InputError(f"new vectors and old codes must be of the same texts: got {len(x)} and {len(old)}")
         if len(x) < _LEAST:
-            raise TooFewVectorsError(f"at least {_LEAST} pairs are needed to learn from, got {len(x)}: embed more texts")
+            raise TooFewVectorsError(
+                f"at least {_LEAST} pairs are needed to learn from, got {len(x)}: embed more texts"
+            )
         check_varied("compatible queries", x)
         generator = np.random.default_rng(rng)
         key = fingerprint(repr(self), generator, x, old)
@@ -136,8 +138,8 @@ class CompatibleQueries:
         maps = self._fitted()
         if codec is not None and identity(codec) != self.codec_:
             raise MismatchError(
-                f"these queries were trained for the codes of the codec {self.codec_[:12]}, got {identity(codec)[:12]}, "
-                f"{codec!r}: fit them again on its codes"
+                f"these queries were trained for the codes of the codec {self.codec_[:12]}, got "
+                f"{identity(codec)[:12]}, {codec!r}: fit them again on its codes"
             )
         matrix = as_matrix(q, what="queries")
         if matrix.shape[1] != maps.skip.shape[2] - 1:
@@ -172,8 +174,6 @@ class CompatibleQueries:
             learned = safetensors.load(data)
             length = int.from_bytes(data[:8], "little")
             header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
-            if header["format"] != _FORMAT or set(learned) != set(names("query")):
-                raise ValueError(f"format {header['format']!r} with the arrays {sorted(learned)}")
             loaded = cls(header["hidden"], header["steps"])
             loaded.codec_, loaded._maps = str(header["codec"]), Maps.of(learned, "query")
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -257,8 +257,8 @@ class _Learner:
             x @ skip[:, :-1].T + skip[:, -1] + hidden @ last[:, :-1].T + last[:, -1], dim=1
         )
 
-    def recall(self) -> float:
-        """Of held-out new vectors as queries among the old codes of others; the new model says what is near."""
+    def quality(self) -> float:
+        """Recall of held-out new vectors as queries among the old codes of others; the new model says what is near."""
         maps = _served(arrays(self.parameters))
         return self.split.recall(unit(maps(0, self.split.queries)) @ self.points.T)
 

@@ -124,7 +124,7 @@ def _train_detail(
     learner = _DetailLearner(codes, split, affine, detail.hidden, rng)
     seed = int(rng.integers(2**62))
     state = train(learner, detail.schedule, what=detail.what, seed=seed, key=detail.key, work=detail.work)
-    return _maps(state)
+    return _maps(state, learner.unit)
 
 
 class _DetailLearner:
@@ -135,7 +135,10 @@ class _DetailLearner:
     ) -> None:
         self.codes, self.split, self.affine = codes, split, affine
         self.inputs = tensor(codes.seen)
-        self.wanted = tensor(codes.vectors - codes.seen @ affine[:-1] - affine[-1])
+        missing = codes.vectors - codes.seen @ affine[:-1] - affine[-1]
+        # In units of what is missing: an MLP that starts at zero must not overshoot it in its first steps.
+        self.unit = max(float(missing.std()), float(np.finfo(np.float32).tiny))
+        self.wanted = tensor(missing / np.float32(self.unit))
         self.rows = len(codes.seen)
         bits, dim = codes.seen.shape[1], codes.vectors.shape[1]
         first = np.concatenate([rng.standard_normal((hidden, bits)) / np.sqrt(bits), np.zeros((hidden, 1))], axis=1)
@@ -144,10 +147,9 @@ class _DetailLearner:
             "last": tensor(np.zeros((dim, hidden + 1), np.float32)).requires_grad_(True),
         }
         self.buffers: dict[str, torch.Tensor] = {}
-        self.scale = float(np.square(codes.vectors - codes.vectors.mean(axis=0)).sum(axis=1).mean())
 
     def loss(self, rows: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
-        """Squared error over the vectors' variance."""
+        """Squared error over that of the linear decoder."""
         import torch
 
         del noise
@@ -155,16 +157,17 @@ class _DetailLearner:
         first, last = self.parameters["first"], self.parameters["last"]
         hidden = torch.relu(self.inputs[rows] @ first[:, :-1].T + first[:, -1])
         error = self.wanted[rows] - hidden @ last[:, :-1].T - last[:, -1]
-        return error.square().sum(dim=1).mean() / self.scale
+        return error.square().mean()
 
-    def recall(self) -> float:
-        """Of queries against decoded held-out points."""
+    def quality(self) -> float:
+        """Minus the squared error on held-out vectors: the codes are fixed, so what is near decides what is found."""
         points = self.codes.points
-        decoded = points @ self.affine[:-1] + self.affine[-1] + _applied(_maps(arrays(self.parameters)), points)
-        return self.split.recall(self.split.queries @ decoded.T)
+        correction = _applied(_maps(arrays(self.parameters), self.unit), points)
+        decoded = points @ self.affine[:-1] + self.affine[-1] + correction
+        return -float(np.square(self.split.points - decoded).sum(axis=1).mean())
 
 
-def _maps(state: dict[str, FloatArray]) -> Maps:
+def _maps(state: dict[str, FloatArray], unit: float) -> Maps:
     hidden, bits = state["first"].shape[0], state["first"].shape[1] - 1
     skip, middle = np.zeros((1, 0, bits + 1), np.float32), np.zeros((1, 0, hidden, hidden + 1), np.float32)
-    return Maps(skip, state["first"][None], middle, state["last"][None])
+    return Maps(skip, state["first"][None], middle, state["last"][None] * np.float32(unit))

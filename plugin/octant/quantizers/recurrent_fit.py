@@ -235,8 +235,8 @@ class RecurrentLearner:
 
     # -- what is seen of it --------------------------------------------------------------------
 
-    def recall(self) -> float:
-        """Of cosines between codes, on held-out vectors."""
+    def quality(self) -> float:
+        """Recall of cosines between codes, on held-out vectors."""
         from octant.quantizers.training import arrays
 
         code, back = serving(arrays({**self.parameters, **self.buffers}), self.shape)

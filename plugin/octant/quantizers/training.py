@@ -50,8 +50,8 @@ class Learner(Protocol):
     def loss(self, rows: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
         """Loss () of the batch of vectors at ``rows`` (batch,); all other randomness comes from ``noise``."""
 
-    def recall(self) -> float:
-        """Share of true neighbours that the present state finds among held-out vectors; higher is better."""
+    def quality(self) -> float:
+        """What the present state reaches on held-out vectors, recall as a rule; higher is better."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Schedule:
         Largest learning rate, relative to the size of a parameter at the start; it rises over the first steps and
         falls to nothing along a cosine.
     looks : int
-        How many times held-out recall is measured over all steps.
+        How many times held-out quality is measured over all steps.
     patience : int
         Looks without a gain after which training stops.
     """
@@ -122,7 +122,7 @@ def arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
 
 
 def train(learner: Learner, schedule: Schedule, *, what: str, seed: int, key: str, work: Work) -> dict[str, FloatArray]:
-    """Train, and return the parameters and buffers that found most held-out neighbours.
+    """Train, and return the parameters and buffers of the best quality on held-out vectors.
 
     The state before the first step competes too, so a start that is good already is never made worse. A training that
     is finished stays in the checkpoint until ``work.done(key)``: a fit of several parts does not train one twice.
@@ -171,7 +171,7 @@ class _Run:
         self.scales = [_scale(parameter) for parameter in learner.parameters.values()]
         self.optimizer = torch.optim.AdamW([{"params": [one]} for one in learner.parameters.values()], weight_decay=0)
         self.step = self.stale = 0
-        self.recall = -1.0
+        self.quality = -np.inf
         self.best: dict[str, FloatArray] = {}
 
     @property
@@ -200,9 +200,9 @@ class _Run:
         import torch
 
         with torch.no_grad():
-            recall = self.learner.recall()
-        if recall > self.recall:
-            self.recall, self.stale = recall, 0
+            quality = self.learner.quality()
+        if quality > self.quality:
+            self.quality, self.stale = quality, 0
             self.best = arrays({**self.learner.parameters, **self.learner.buffers})
         else:
             self.stale += 1
@@ -216,7 +216,7 @@ class _Run:
             kept |= {f"optimizer.{name}.{part}": v for part, v in arrays(self.optimizer.state[parameter]).items()}
         kept["generator"] = self.generator.get_state().numpy().copy()
         kept["counters"] = np.array([self.step, self.stale])
-        kept["recall"] = np.array(self.recall)
+        kept["quality"] = np.array(self.quality)
         return kept
 
     def resume(self, kept: Mapping[str, NDArray[Any]]) -> None:
@@ -237,7 +237,7 @@ class _Run:
         self.best = {name.removeprefix("best."): v for name, v in kept.items() if name.startswith("best.")}
         self.generator.set_state(torch.tensor(kept["generator"]))
         self.step, self.stale = map(int, kept["counters"])
-        self.recall = float(kept["recall"])
+        self.quality = float(kept["quality"])
 
 
 def _scale(parameter: torch.Tensor) -> float:
