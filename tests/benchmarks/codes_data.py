@@ -51,6 +51,10 @@ class Halves:
     @classmethod
     def of(cls, data: VectorDataset, limit: int | None = None) -> Halves:
         """All of ``data``, or the first ``limit`` documents and queries drawn at random (to try the benchmark out)."""
+        least = 2 * max(256, data.documents.shape[1])
+        if limit is not None and limit < least:
+            # FAISS wants 256 vectors to learn from, and with fewer than dimensions its OPQ crashes.
+            raise SystemExit(f"--limit {limit} leaves too few to learn from: {data.name} needs at least {least}")
         order = np.random.default_rng(0).permutation(len(data.documents))[:limit]
         asked = np.arange(len(data.queries))[:limit]
         return cls(
