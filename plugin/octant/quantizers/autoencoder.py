@@ -14,7 +14,7 @@ from octant.quantizers import calibration
 from octant.quantizers.arguments import count
 from octant.quantizers.recurrent_maps import Maps, names
 from octant.quantizers.reduce import Reducer
-from octant.quantizers.sample import bounded, check_varied
+from octant.quantizers.sample import check_varied
 from octant.quantizers.training import Schedule, Split, arrays, need_torch, tensor, train
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray
 from octant.work import Work, fingerprint
@@ -64,6 +64,7 @@ class AutoEncoder(Reducer):
     """
 
     name = "autoencoder"
+    sample_size = SAMPLE
     usage = "autoencoder(m, hidden=…, steps=…)"
     linear = False
     weighs_queries = True
@@ -104,7 +105,7 @@ class AutoEncoder(Reducer):
         need_torch(repr(self))
         check_varied(repr(self), x)
         key = fingerprint(repr(self), rng, x, queries)
-        split = Split.of(bounded(x, SAMPLE, rng), rng)
+        split = Split.of(x, rng)
         mean = split.seen.mean(axis=0, dtype=np.float64).astype(np.float32)
         learner = _Learner(split, mean, self.m, self.hidden or x.shape[1], rng)
         seed = int(rng.integers(2**62))

@@ -72,8 +72,8 @@ class KernelPCA(Reducer):
     kernel : {"rbf", "cosine", "poly", "linear"}
         ``exp(-gamma |x - y|^2)``, the cosine, ``(gamma x.y + 1)^3``, ``x.y``.
     gamma : float, optional
-        For ``rbf`` and ``poly``; otherwise one over the median squared distance of two vectors for ``rbf``, and over
-        the median squared length for ``poly``.
+        For ``rbf`` and ``poly``; otherwise one over twice the median squared distance of two vectors for ``rbf`` (its
+        width is then the median distance), and one over the median squared length for ``poly``.
     landmarks : int
         A kernel value for each is computed whenever a vector is encoded, and all are stored in the artifact.
 
@@ -100,6 +100,7 @@ class KernelPCA(Reducer):
     """
 
     name = "kernel_pca"
+    sample_size = SAMPLE
     usage = "kernel_pca(m, rbf|cosine|poly|linear, gamma=…, landmarks=…)"
     linear = False
     weighs_queries = True
@@ -138,14 +139,13 @@ class KernelPCA(Reducer):
         return self.landmarks_.shape[1] if self.fitted else None
 
     def _fit(self, x: FloatArray, queries: FloatArray | None, rng: np.random.Generator) -> Mapping[str, NDArray[Any]]:
-        sample = bounded(x, SAMPLE, rng)
-        check_varied(self.name, sample)
-        gamma = self.gamma or _usual_gamma(self.kernel, sample, rng)
-        landmarks = bounded(sample, self.landmarks, rng)
+        check_varied(self.name, x)
+        gamma = self.gamma or _usual_gamma(self.kernel, x, rng)
+        landmarks = bounded(x, self.landmarks, rng)
         whiten = _whitening(KERNELS[self.kernel](landmarks, landmarks, gamma))
         phi = np.concatenate([
-            KERNELS[self.kernel](sample[start : start + _BLOCK], landmarks, gamma) @ whiten
-            for start in range(0, len(sample), _BLOCK)
+            KERNELS[self.kernel](x[start : start + _BLOCK], landmarks, gamma) @ whiten
+            for start in range(0, len(x), _BLOCK)
         ])  # fmt: skip
         mean = phi.mean(axis=0, dtype=np.float64).astype(np.float32)
         directions = _principal(phi - mean, self.m)
@@ -155,9 +155,9 @@ class KernelPCA(Reducer):
             "basis": directions @ whiten.T,
             "center": directions @ mean,
             "mean_weights": whiten @ mean,
-            "preimage": _ridge((phi - mean) @ directions.T, sample),
+            "preimage": _ridge((phi - mean) @ directions.T, x),
         }
-        return {**state, **self._calibrated(state, sample, queries, rng)}
+        return {**state, **self._calibrated(state, x, queries, rng)}
 
     def _calibrated(
         self,
@@ -203,7 +203,7 @@ def _positive(name: str, value: object) -> float:
 
 
 def _usual_gamma(kernel: str, sample: FloatArray, rng: np.random.Generator) -> float:
-    """One over the median of what gamma is multiplied by; 1 for a kernel without gamma."""
+    """The median heuristic; 1 for a kernel without gamma."""
     if kernel not in _WITH_GAMMA:
         return 1.0
     some = bounded(sample, _HEURISTIC, rng)
@@ -212,7 +212,7 @@ def _usual_gamma(kernel: str, sample: FloatArray, rng: np.random.Generator) -> f
         return 1.0 / float(np.median(lengths[lengths > 0]))
     squared = lengths[:, None] + lengths - 2 * (some @ some.T)
     apart = squared[squared > 1e-6 * lengths.max()]  # neither a vector and itself, nor duplicates
-    return 1.0 / float(np.median(apart))
+    return 0.5 / float(np.median(apart))
 
 
 def _whitening(kernel: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from octant.quantizers.arguments import one_of
 from octant.quantizers.base import Quantizer
-from octant.quantizers.sample import bounded, check_varied
+from octant.quantizers.sample import check_varied
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 
 SAMPLE = 8192
@@ -55,6 +55,7 @@ class OPQ(Quantizer):
     """
 
     name = "opq"
+    sample_size = SAMPLE
     usage = "opq(x4|x8|x16|x32|x64)"
     role = "reduce"
     distances = frozenset({Distance.COSINE, Distance.DOT, Distance.EUCLID})
@@ -81,9 +82,8 @@ class OPQ(Quantizer):
 
     def _fit(self, x: FloatArray, queries: FloatArray | None, rng: np.random.Generator) -> Mapping[str, NDArray[Any]]:
         del queries
-        sample = bounded(x, SAMPLE, rng)
-        check_varied(self.name, sample)
-        centred = np.asarray(sample - sample.mean(axis=0, dtype=np.float64), np.float32)
+        check_varied(self.name, x)
+        centred = np.asarray(x - x.mean(axis=0, dtype=np.float64), np.float32)
         parts = runs(x.shape[1], int(self.ratio[1:]) // 4)
         return {"rotation": balanced(centred, parts) if len(x) < _LEAST_TO_ALTERNATE else _better(centred, parts, rng)}
 

@@ -12,7 +12,7 @@ from typing_extensions import override
 from octant.errors import DimensionError
 from octant.quantizers.arguments import count
 from octant.quantizers.base import Quantizer
-from octant.quantizers.sample import bounded, check_varied
+from octant.quantizers.sample import check_varied
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, NativeQuantization, StorageNeeds
 
 SAMPLE = 50_000
@@ -53,6 +53,7 @@ class RaBitQ(Quantizer):
     """
 
     name = "rabitq"
+    sample_size = SAMPLE
     usage = "rabitq or rabitq(bits)"
     distances = frozenset({Distance.COSINE, Distance.DOT})
     state_names: ClassVar[tuple[str, ...]] = ("mean", "basis", "step")
@@ -93,10 +94,9 @@ class RaBitQ(Quantizer):
 
     def _fit(self, x: FloatArray, queries: FloatArray | None, rng: np.random.Generator) -> Mapping[str, NDArray[Any]]:
         del queries
-        sample, dim = bounded(x, SAMPLE, rng), x.shape[1]
-        check_varied(self.name, sample)
-        mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
-        centred, bits = sample - mean, self.bits or dim
+        check_varied(self.name, x)
+        mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+        centred, bits = x - mean, self.bits or x.shape[1]
         basis = np.asarray(_rotation(bits, rng) @ _directions(centred, bits), np.float32)
         return {"mean": mean, "basis": basis, "step": np.float32(_step(centred, basis))}
 

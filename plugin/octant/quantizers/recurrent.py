@@ -14,7 +14,7 @@ from octant.quantizers import recurrent_decoder, recurrent_fit
 from octant.quantizers.arguments import count, one_of
 from octant.quantizers.base import Quantizer
 from octant.quantizers.recurrent_maps import Maps, names, recurrent_signs, unit
-from octant.quantizers.sample import bounded, check_varied
+from octant.quantizers.sample import check_varied
 from octant.quantizers.symmetric import ComposedCodes
 from octant.quantizers.training import Schedule, Split, need_torch, train
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, NativeQuantization, StorageNeeds
@@ -81,6 +81,7 @@ class RecurrentBinary(Quantizer):
     """
 
     name = "recurrent_binary"
+    sample_size = SAMPLE
     usage = "recurrent_binary(dim, loops, linear|mlp|residual|float, decoder=linear|mlp, contrast=soft|hard)"
     weighs_queries = True
     distances = frozenset({Distance.COSINE, Distance.DOT})
@@ -167,7 +168,7 @@ class RecurrentBinary(Quantizer):
         need_torch(repr(self))
         check_varied(repr(self), x)
         key = fingerprint(repr(self), rng, x, queries)
-        split = Split.of(bounded(x, SAMPLE, rng), rng)
+        split = Split.of(x, rng)
         pairs = None if queries is None else recurrent_fit.Pairs.of(queries, split.seen)
         learner = recurrent_fit.RecurrentLearner(split, self._shape, rng, self.contrast, pairs)
         maps = work.part("maps")

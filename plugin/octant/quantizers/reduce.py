@@ -46,6 +46,10 @@ class Reducer(Quantizer):
         return StorageNeeds(self.output_dim(dim), Distance.DOT if distance is Distance.COSINE else distance)
 
 
+_SAMPLE = 100_000
+"""Most vectors that mean and covariance are taken from: more change neither, and a file of them stays unread."""
+
+
 class Linear(Reducer):
     """``z = (x - mean) A.T``.
 
@@ -56,6 +60,7 @@ class Linear(Reducer):
         Orthonormal rows.
     """
 
+    sample_size = _SAMPLE
     state_names: ClassVar[tuple[str, ...]] = ("mean", "basis")
     mean_: FloatArray
     basis_: FloatArray
