@@ -35,6 +35,12 @@ DEPTHS = (600, 2_000, MOST_POINTS)
 _SCANNED = HnswSettings(m=0, indexing_threshold=1)
 
 
+def sample_size(representation: Representation) -> int | None:
+    """Most vectors that a fit and the measuring after it look at; None where a codec looks at all."""
+    size = representation.sample_size
+    return size if size is None or representation.fine is None else size + MOST_POINTS
+
+
 def split(
     representation: Representation, sample: FloatArray, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray | None]:

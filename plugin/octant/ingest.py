@@ -12,6 +12,7 @@ from typing import TypeGuard
 import numpy as np
 
 from octant.core import Core, describe, fit, materialize, measure_coverage, note_embedding
+from octant.coverage import sample_size
 from octant.errors import InputError, PartialUploadError, TooFewVectorsError
 from octant.flow import Flow, step
 from octant.layout import PointBatch
@@ -268,7 +269,7 @@ def sample_vectors(core: Core, sample: object) -> Flow[tuple[FloatArray, int]]:
     if core.draft:
         yield from materialize(core, rows.shape[1])
     # Drawn before anything is computed: a memory map of more than fits stays on disk.
-    chosen = drawn(rows, core.representation.sample_size, np.random.default_rng(core.manifest.seed))
+    chosen = drawn(rows, sample_size(core.representation), np.random.default_rng(core.manifest.seed))
     return core.prepare(chosen, what="sample"), len(rows)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from octant import Collection, SearchKnobs, coverage
-from octant.coverage import measure, split
+from octant.coverage import MOST_POINTS, measure, sample_size, split
 from octant.errors import ArtifactError, InputError, SpecError, StoreError
 from octant.layout import HnswSettings
 from octant.manifest import Manifest
@@ -88,3 +88,12 @@ def test_no_vector_is_kept_out_of_a_fit_that_needs_it():
     learned, unseen = split(Representation.parse("coarse=binary(16); fine=turbo8"), x, rng)
     assert (len(learned), len(unseen)) == (1680, 420)
     assert not {row.tobytes() for row in learned} & {row.tobytes() for row in unseen}
+
+
+def test_what_is_kept_out_is_drawn_beside_what_is_learned_from():
+    one, two = (Representation.parse(spec) for spec in ("binary(16)", "coarse=binary(16); fine=turbo8"))
+    assert sample_size(one) == one.sample_size
+    x = np.zeros((sample_size(two), 4), np.float32)
+    learned, unseen = split(two, x, np.random.default_rng(0))
+    assert (len(learned), len(unseen)) == (two.sample_size, MOST_POINTS)
+    assert sample_size(Representation.parse("int4")) is None
