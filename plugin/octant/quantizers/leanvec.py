@@ -13,7 +13,7 @@ from octant.quantizers.reduce import Reducer
 from octant.quantizers.sample import bounded, check_varied
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray
 
-SHRINKAGES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
+SHRINKAGES = (0.05, 0.2, 0.5, 0.8, 1.0)
 """Shares of the documents' second moment in that of the queries that compete on held-out queries."""
 CHECKED = 10_000
 """Vectors that are looked at to see whether they differ; the second moments are those of all."""
