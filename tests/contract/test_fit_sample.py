@@ -94,7 +94,8 @@ def test_the_report_says_what_was_learned_from():
         assert representation.learns_from(500) == learned_from
         assert representation.weighs_queries == bool(queries)
     assert Representation(Chain([Modest(3)], Turbo4())).sample_size == 100
-    assert Representation(Chain([PCA(4), Modest(3)], Turbo4())).sample_size is None
+    assert Representation(Chain([PCA(4), Modest(3)], Turbo4())).sample_size == PCA.sample_size
+    assert Representation(Chain([Modest(3)], Curious())).sample_size is None
     with Collection.create("c", represent="pca(4)|turbo4") as c:
         report = c.fit(x, queries=x[:7])
         assert (report.vectors, report.dimension, report.learned_from, report.queries) == (500, 8, 500, 0)
