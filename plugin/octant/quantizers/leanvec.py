@@ -36,8 +36,8 @@ class LeanVec(Reducer):
     smallest lengths that any pair of this product has, which is what a coder behind it rounds.
 
     Without ``queries``, ``K_q = K_x`` and both maps are the principal directions without centring (LeanVec-ID). With
-    them (LeanVec-OOD), ``K_q`` is mixed with ``K_x``, to the share that has the smallest error on held-out queries in
-    five folds; a single query cannot be held out, and counts for nothing.
+    them (LeanVec-OOD), ``K_q`` is mixed with ``K_x``, to the share that is best on held-out queries in five folds, or a
+    larger one that is not surely worse; a single query cannot be held out, and counts for nothing.
 
     Parameters
     ----------
@@ -136,18 +136,21 @@ def maps(queries: Square, documents: Square, m: int) -> tuple[Square, Square]:
 
 
 def best_shrinkage(documents: Square, queries: FloatArray, m: int, rng: np.random.Generator) -> float:
-    """The share of ``documents`` in the queries' second moment that has the least error on held-out queries."""
+    """The share of ``documents`` in the queries' second moment for held-out queries.
+
+    The largest whose error is not surely above the least: within one standard error of the difference over the folds.
+    """
     if len(queries) < 2:
         return 1.0
-    folds = np.array_split(rng.permutation(len(queries)), min(_FOLDS, len(queries)))
-    errors = np.zeros(len(SHRINKAGES))
-    for held_out in folds:
-        seen = second_moment(np.delete(queries, held_out, axis=0))
-        unseen = second_moment(queries[held_out]) * len(held_out)
-        errors += [
-            _error(*maps(mixed(seen, documents, share), documents, m), unseen, documents) for share in SHRINKAGES
-        ]
-    return SHRINKAGES[int(np.argmin(errors))]
+    errors = []
+    for held_out in np.array_split(rng.permutation(len(queries)), min(_FOLDS, len(queries))):
+        seen, unseen = second_moment(np.delete(queries, held_out, axis=0)), second_moment(queries[held_out])
+        pairs = (maps(mixed(seen, documents, share), documents, m) for share in SHRINKAGES)
+        errors.append([_error(a, b, unseen, documents) for a, b in pairs])
+    table = np.asarray(errors)  # (folds, shares)
+    above = table - table[:, [int(table.mean(axis=0).argmin())]]
+    doubt = above.std(axis=0, ddof=1) / np.sqrt(len(table))
+    return SHRINKAGES[int(np.flatnonzero(above.mean(axis=0) <= doubt)[-1])]
 
 
 def _error(a: Square, b: Square, queries: Square, documents: Square) -> float:
