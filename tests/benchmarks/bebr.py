@@ -14,6 +14,7 @@ true neighbours by float32.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -139,23 +140,24 @@ def main() -> None:
 
 def paper(data: Data, steps: int) -> tuple[list[Row], dict[str, RecurrentBinary]]:
     dim = data.passages.shape[1]
-    rows, codecs = [], {}
-    control = RecurrentBinary(dim, 0, "float", steps=steps)
-    rows.append(trained("float control", control, data))
-    for bits in (dim, 2 * dim):
-        if bits == dim:
-            rows.append(rotated(data, bits))
-        for loops, method in ((0, "linear"), (1, "linear"), (1, "mlp")):
-            if method == "mlp" and bits != dim:
-                continue
-            codec = RecurrentBinary(bits // (loops + 1), loops, method, steps=steps)
-            name = f"u={loops} ({codec.dim})" + (", as published" if method == "mlp" else "")
-            if method == "mlp":
-                codec = RecurrentBinary(bits // (loops + 1), loops, method, contrast="hard", steps=steps)
-            rows.append(trained(name, codec, data))
-            codecs[name] = codec
-        rows.append(native(data, f"binary({bits})", bits))
+    codecs = {
+        f"u={loops} ({bits // (loops + 1)})": RecurrentBinary(bits // (loops + 1), loops, steps=steps)
+        for bits in (dim, 2 * dim)
+        for loops in (0, 1)
+    }
+    published = RecurrentBinary(dim // 2, 1, "mlp", contrast="hard", steps=steps)
+    rows = [told(rotated(data, dim))]
+    rows += [told(trained(name, codec, data)) for name, codec in codecs.items()]
+    rows.append(told(trained("float control", RecurrentBinary(dim, 0, "float", steps=steps), data)))
+    rows.append(told(trained(f"u=1 ({dim // 2}), as published", published, data)))
+    rows += [told(native(data, f"binary({bits})", bits)) for bits in (dim, 2 * dim)]
     return rows, codecs
+
+
+def told(row: Row) -> Row:
+    """``row``, shown as soon as it is there: the next one can take minutes."""
+    print(" | ".join(row.cells()), file=sys.stderr, flush=True)
+    return row
 
 
 def trained(name: str, codec: RecurrentBinary, data: Data) -> Row:

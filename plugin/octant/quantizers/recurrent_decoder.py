@@ -102,7 +102,8 @@ def _tilted(codes: Coordinates, split: Split, affine: FloatArray) -> FloatArray:
 def _gain(x: FloatArray, decoded: FloatArray) -> np.float32:
     """Factor with which ``decoded`` has the same dot product with ``x`` as ``x`` itself, on average."""
     found = float(np.vdot(x, decoded))
-    return np.float32(float(np.vdot(x, x)) / found) if found > 0 else np.float32(1)
+    ratio = float(np.vdot(x, x)) / found if found > 0 else 1.0
+    return np.float32(ratio)
 
 
 def _nothing(affine: FloatArray) -> Maps:
