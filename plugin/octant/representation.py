@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from octant import assemble
 from octant.errors import InputError, SpecError
-from octant.quantizers.base import Chain, Quantizer
+from octant.quantizers.base import Chain, Quantizer, most_seen
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 from octant.spec import parse
 from octant.vectors import as_rows, drawn
@@ -133,8 +133,7 @@ class Representation:
     @property
     def sample_size(self) -> int | None:
         """Most vectors that a fit looks at; None where a codec looks at all of them."""
-        sizes = [link.sample_size for link in self._learning]
-        return None if None in sizes else max((size for size in sizes if size is not None), default=None)
+        return most_seen(self._learning)
 
     @property
     def weighs_queries(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from typing import Any, TypeGuard
 
@@ -60,11 +61,22 @@ def as_rows(x: ArrayLike, *, dim: int | None = None, what: str = "vectors") -> N
     VectorValueError, DimensionError
         As for :func:`as_matrix`.
     """
-    if not isinstance(x, np.memmap) or x.dtype == np.float32:
+    if not isinstance(x, np.memmap):
         return as_matrix(x, dim=dim, what=what)
-    rows = _numbers(x, dim, what)
-    _check_finite(rows, what)
+    if x.dtype == np.float32:
+        rows: NDArray[Any] = as_matrix(x, dim=dim, what=what)
+    else:
+        rows = _numbers(x, dim, what)
+        _check_finite(rows, what)
+    _let_go(x)
     return rows
+
+
+def _let_go(x: np.memmap[Any, Any]) -> None:
+    """Take the pages of a file that was just read out of this process's memory; they are read again when needed."""
+    # A copy-on-write map holds changes that are nowhere else.
+    if isinstance(x.base, mmap.mmap) and x.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
+        x.base.madvise(mmap.MADV_DONTNEED)
 
 
 def drawn(x: NDArray[Any], most: int | None, rng: np.random.Generator) -> FloatArray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -73,6 +76,30 @@ def test_a_memory_map_is_not_copied(tmp_path):
     assert drawn(as_rows(half), 7, np.random.default_rng(0)).dtype == np.float32
 
 
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_what_is_in_a_memory_map_stays_there(tmp_path, mode):
+    x = vectors()
+    on_disk(tmp_path / "x", x)
+    mapped = np.memmap(tmp_path / "x", dtype=np.float32, mode=mode, shape=x.shape)
+    if mode != "r":
+        mapped[3] = 7
+    np.testing.assert_array_equal(as_rows(mapped)[4:], x[4:])
+    np.testing.assert_array_equal(mapped[3], x[3] if mode == "r" else np.full(8, 7))
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="this system cannot be told to let pages go")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not say what is resident")
+def test_a_file_that_was_looked_at_is_let_go(tmp_path):
+    def resident():
+        line = next(line for line in Path("/proc/self/status").read_text().split("\n") if line.startswith("RssFile"))
+        return int(line.split()[1]) * 1024
+
+    mapped = on_disk(tmp_path / "x", vectors(200_000, 32))
+    before = resident()
+    as_rows(mapped)
+    assert resident() - before < mapped.nbytes / 4
+
+
 def test_a_bad_row_of_a_memory_map_is_found_wherever_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(octant.vectors, "CHUNK", 64)
     for dtype in (np.float16, np.float32, np.float64):
@@ -82,8 +109,7 @@ def test_a_bad_row_of_a_memory_map_is_found_wherever_it_is(tmp_path, monkeypatch
             Modest(3).fit(on_disk(tmp_path / dtype.__name__, x))
 
 
-def test_the_report_says_what_was_learned_from():
-    x = vectors()
+def test_a_representation_knows_what_it_learns_from():
     for chain, learned_from, queries in [
         (Chain([Modest(3)], Turbo4()), 100, 0),
         (Chain([PCA(4), Modest(3)], Turbo4()), 100, 0),
@@ -96,6 +122,21 @@ def test_the_report_says_what_was_learned_from():
     assert Representation(Chain([Modest(3)], Turbo4())).sample_size == 100
     assert Representation(Chain([PCA(4), Modest(3)], Turbo4())).sample_size == PCA.sample_size
     assert Representation(Chain([Modest(3)], Curious())).sample_size is None
+
+
+def test_a_chain_draws_once_for_all_its_links(monkeypatch):
+    monkeypatch.setattr(PCA, "sample_size", 200)
+    seen = []
+    learn = PCA._fit
+    monkeypatch.setattr(PCA, "_fit", lambda self, x, queries, rng: seen.append(len(x)) or learn(self, x, queries, rng))
+    Chain([PCA(6)], Turbo4()).fit(vectors())
+    Chain([PCA(6), PCA(4)], Turbo4()).fit(vectors())
+    Chain([PCA(6)], Curious()).fit(vectors())
+    assert seen == [200] * 4
+
+
+def test_a_collection_reports_what_it_was_given_and_what_was_looked_at():
+    x = vectors()
     with Collection.create("c", represent="pca(4)|turbo4") as c:
         report = c.fit(x, queries=x[:7])
         assert (report.vectors, report.dimension, report.learned_from, report.queries) == (500, 8, 500, 0)

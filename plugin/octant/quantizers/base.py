@@ -492,11 +492,12 @@ class Chain(Quantizer):
         head : sequence of Quantizer
             Fitted first links to take over as they are, from a chain that was fitted on the same vectors.
         """
-        data = as_rows(x)
-        asked = None if queries is None else as_matrix(queries, dim=data.shape[1], what="queries")
-        self._check_count(data)
+        rows, generator = as_rows(x), np.random.default_rng(rng)
+        asked = None if queries is None else as_matrix(queries, dim=rows.shape[1], what="queries")
+        self._check_count(rows)
+        data = drawn(rows, most_seen(self.links), generator)
         # Every link has a generator of its own: what one draws does not change what the next one sees.
-        generators = np.random.default_rng(rng).spawn(len(self.links))
+        generators = generator.spawn(len(self.links))
         links: list[Quantizer] = []
         for position, (link, generator) in enumerate(zip(self.links, generators, strict=True)):
             known = position < len(head)
@@ -522,12 +523,13 @@ class Chain(Quantizer):
         Another reducer would give coordinates that the coder has never seen. A second copy is fitted again.
         """
         self._check_fitted()
-        data = as_rows(x)
-        self.check_input(data.shape[1])
-        asked = None if queries is None else as_matrix(queries, dim=data.shape[1], what="queries")
+        rows, generator = as_rows(x), np.random.default_rng(rng)
+        self.check_input(rows.shape[1])
+        asked = None if queries is None else as_matrix(queries, dim=rows.shape[1], what="queries")
+        data = drawn(rows, most_seen(self.links), generator)
         for reducer in self.reducers:
             data, asked = _reduced(reducer, data, asked)
-        generators = np.random.default_rng(rng).spawn(len(self.links))[len(self.reducers) :]
+        generators = generator.spawn(len(self.links))[len(self.reducers) :]
         part = work.part(f"{len(self.reducers)}.{self.coder.name}")
         coder = type(self.coder).restore(self.coder.config, self.coder.state)
         tail: list[Quantizer] = [coder.partial_fit(data, queries=asked, rng=generators[0], work=part)]
@@ -597,7 +599,13 @@ class Chain(Quantizer):
         return EncodedQueries(coded.vectors, half * coded.scale, np.float32(1) + half * coded.offset)
 
 
-def _reduced(reducer: Quantizer, x: NDArray[Any], queries: FloatArray | None) -> tuple[FloatArray, FloatArray | None]:
+def most_seen(links: Sequence[Quantizer]) -> int | None:
+    """Most vectors that a fit of ``links`` looks at; None where one of them looks at all."""
+    sizes = [link.sample_size for link in links if link.learns]
+    return None if None in sizes else max((size for size in sizes if size is not None), default=None)
+
+
+def _reduced(reducer: Quantizer, x: FloatArray, queries: FloatArray | None) -> tuple[FloatArray, FloatArray | None]:
     """Vectors and queries as the link behind ``reducer`` sees them."""
     parts = [reducer.encode(x[first : first + CHUNK]) for first in range(0, len(x), CHUNK)]
     seen_as = Distance.DOT if Distance.DOT in reducer.distances else Distance.EUCLID

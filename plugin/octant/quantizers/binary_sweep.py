@@ -25,6 +25,10 @@ from octant.records import FloatArray
 
 _BLOCK = 16
 """Bits whose flips are gathered before they are multiplied into the state of all bits."""
+_DENSE = 2
+"""Rounds in which numpy tries every bit of every vector at once; later few flip, and those are looked for."""
+_ROWS = 256
+"""Vectors that are looked at together then: their state stays in a core's cache."""
 _AFTER_KICK = 2
 """Rounds over all bits after one was flipped on trial."""
 _TOLERANCE = np.float32(1e-5)
@@ -194,86 +198,126 @@ def _in_numpy(
 ) -> None:
     """The search of all vectors together."""
     # As columns: a bit of all vectors is then contiguous.
-    columns, g, p = (np.ascontiguousarray(rows.T) for rows in (bits, g, p))
-    weighted = weight * p
-    state = _State(columns, g, s, p, weighted, weighted * p + own[:, None], gram)
-    state.descend(sweeps, np.zeros_like(s))
-    for kicked in np.argsort(state.changes(), axis=0, kind="stable")[:kicks]:
-        state.kick(kicked)
-    bits[:] = state.bits.T
+    columns, g_columns, p_columns = (np.ascontiguousarray(rows.T) for rows in (bits, g, p))
+    weighted = np.asarray(weight * p_columns, np.float32)
+    need = np.asarray(weighted * p_columns + own[:, None], np.float32)
+    dense = min(sweeps, _DENSE)
+    changed = all(_sweep(columns, g_columns, s, p_columns, weighted, need, gram) for _ in range(dense))
+    for first in range(0, len(bits), _ROWS):
+        part = slice(first, first + _ROWS)
+        several = (columns, g_columns, p_columns, weighted, need)
+        signs, near, mine, share, least = (np.ascontiguousarray(one[:, part].T) for one in several)
+        state = _State(signs, near, mine, share, least, s[part], gram)
+        if changed:
+            state.settle(sweeps - dense, None, np.zeros_like(s[part]))
+        for kicked in np.argsort(state.changes(slice(None)), axis=1, kind="stable")[:, :kicks].T:
+            state.kick(kicked)
+        bits[part] = state.bits
 
 
 @dataclass(eq=False)
 class _State:
-    """Vectors (as columns) in the middle of their search.
+    """Vectors near the end of their search: few bits flip, so those are looked for and nothing else is touched.
 
     Attributes
     ----------
-    bits, g, p : (bits, n) float32
-    s : (n,) float32
-    weighted : (bits, n) float32
+    bits, g, p : (n, bits) float32
+    weighted : (n, bits) float32
         ``(eta - 1) p``.
-    need : (bits, n) float32
+    need : (n, bits) float32
         What a flip must gain from the residual: the flipped bit's own weight.
+    s : (n,) float32
     gram : (bits, bits) float32
     """
 
     bits: FloatArray
     g: FloatArray
-    s: FloatArray
     p: FloatArray
     weighted: FloatArray
     need: FloatArray
+    s: FloatArray
     gram: FloatArray
 
-    def changes(self) -> FloatArray:
-        """A quarter of what flipping each bit (bits, n) would add to the loss."""
-        return np.asarray((self.s * self.weighted + self.g) * self.bits + self.need, np.float32)
+    def changes(self, rows: NDArray[np.int64] | slice) -> FloatArray:
+        """A quarter of what flipping each bit would add to the loss of ``rows`` (m, bits)."""
+        change = self.s[rows, None] * self.weighted[rows]
+        change += self.g[rows]
+        change *= self.bits[rows]
+        change += self.need[rows]
+        return change
 
-    def descend(self, sweeps: int, total: FloatArray) -> None:
-        """At most ``sweeps`` rounds over all bits; a quarter of what they change the losses by goes to ``total``."""
-        for _ in range(sweeps):
-            if not self._sweep(total):
-                break
+    def flip(self, rows: NDArray[np.int64], j: NDArray[np.int64]) -> None:
+        """Flip bit ``j`` (m,) of each of ``rows`` (m,)."""
+        move = 2 * self.bits[rows, j]
+        self.bits[rows, j] *= -1
+        self.s[rows] += move * self.p[rows, j]
+        self.g[rows] += move[:, None] * self.gram[j]
+
+    def settle(self, rounds: int, kicked: NDArray[np.int64] | None, total: FloatArray) -> FloatArray:
+        """At most ``rounds`` over all bits but ``kicked``; ``total`` (n,) and a quarter of what they add to losses."""
+        total = total.copy()
+        place, left = np.zeros(len(total), np.int64), np.full(len(total), rounds)
+        moved = np.zeros(len(total), bool)
+        order = np.arange(self.bits.shape[1])
+        active = np.arange(len(total)) if rounds else np.arange(0)
+        while len(active):
+            change = self.changes(active)
+            helps = change < 0
+            helps &= order >= place[active, None]
+            if kicked is not None:
+                helps[np.arange(len(active)), kicked[active]] = False
+            next_bit = helps.argmax(axis=1)
+            found = helps[np.arange(len(active)), next_bit]
+            rows, ended = active[found], active[~found]
+            total[rows] += change[found, next_bit[found]]
+            self.flip(rows, next_bit[found])
+            place[rows], moved[rows] = next_bit[found] + 1, True
+            left[ended] -= 1
+            again = moved[ended] & (left[ended] > 0)
+            place[ended], moved[ended] = 0, False
+            active = np.concatenate([rows, ended[again]])
+        return total
 
     def kick(self, kicked: NDArray[np.int64]) -> None:
         """Flip bit ``kicked`` (n,) of every vector, let the others answer, take back what did not pay."""
-        one = (kicked, np.arange(len(kicked)))
         before = self.bits.copy(), self.g.copy(), self.s.copy()
-        total, need = self.changes()[one], self.need[one]
-        move = 2 * self.bits[one]
-        self.bits[one] *= -1
-        self.s += move * self.p[one]
-        self.g += self.gram[:, kicked] * move
-        self.need[one] = np.inf  # it stays flipped
-        self.descend(_AFTER_KICK, total)
-        self.need[one] = need
-        lost = ~(total < 0)
+        rows = np.arange(len(kicked))
+        first = self.changes(slice(None))[rows, kicked]
+        self.flip(rows, kicked)
+        lost = ~(self.settle(_AFTER_KICK, kicked, first) < 0)
         for now, then in zip((self.bits, self.g, self.s), before, strict=True):
-            now[..., lost] = then[..., lost]
+            now[lost] = then[lost]
 
-    def _sweep(self, total: FloatArray) -> bool:
-        """Try every bit of every vector once; whether any flipped."""
-        changed = False
-        for first in range(0, len(self.bits), _BLOCK):
-            block = slice(first, min(first + _BLOCK, len(self.bits)))
-            near, moves = self.g[block].copy(), np.zeros_like(self.g[block])
-            inner = self.gram[block, block]
-            for i, j in enumerate(range(block.start, block.stop)):
-                change = self.s * self.weighted[j]
-                change += near[i]
-                change *= self.bits[j]
-                change += self.need[j]
-                flips = change < 0
-                if not flips.any():
-                    continue
-                total += np.where(flips, change, np.float32(0))
-                np.multiply(self.bits[j], flips, out=moves[i])
-                moves[i] *= 2
-                self.bits[j] -= moves[i]
-                self.s += moves[i] * self.p[j]
-                near[i + 1 :] += inner[i + 1 :, i, None] * moves[i]
-                changed = True
-            if moves.any():
-                self.g += self.gram[:, block] @ moves
-        return changed
+
+def _sweep(
+    bits: FloatArray,
+    g: FloatArray,
+    s: FloatArray,
+    p: FloatArray,
+    weighted: FloatArray,
+    need: FloatArray,
+    gram: FloatArray,
+) -> bool:
+    """Try every bit (as rows) of every vector once, in place; whether any flipped."""
+    changed = False
+    for first in range(0, len(bits), _BLOCK):
+        block = slice(first, min(first + _BLOCK, len(bits)))
+        near, moves = g[block].copy(), np.zeros_like(g[block])
+        inner = gram[block, block]
+        for i, j in enumerate(range(block.start, block.stop)):
+            change = s * weighted[j]
+            change += near[i]
+            change *= bits[j]
+            change += need[j]
+            flips = change < 0
+            if not flips.any():
+                continue
+            np.multiply(bits[j], flips, out=moves[i])
+            moves[i] *= 2
+            bits[j] -= moves[i]
+            s += moves[i] * p[j]
+            near[i + 1 :] += inner[i + 1 :, i, None] * moves[i]
+            changed = True
+        if moves.any():
+            g += gram[:, block] @ moves
+    return changed
