@@ -23,7 +23,7 @@ from octant.errors import ArtifactError, DimensionError, InputError, MismatchErr
 from octant.quantizers.arguments import count
 from octant.quantizers.base import Quantizer
 from octant.quantizers.recurrent_fit import NOISE, TEMPERATURE, least_squares
-from octant.quantizers.recurrent_maps import Maps, names, unit
+from octant.quantizers.recurrent_maps import Maps, unit
 from octant.quantizers.sample import check_varied
 from octant.quantizers.training import Schedule, Split, arrays, need_torch, tensor, train
 from octant.records import FloatArray
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 OWN_SPACE = 0.5
 """Weight of the contrast between new queries, beside that of new queries with old codes."""
+RIDGES = (1e-2, 1e-1, 1.0, 10.0, 100.0)
+"""Shares of the new vectors' mean variance that compete as regularisation of the start."""
 _LEAST = 50
 _KEY, _FORMAT = "octant", "octant-compatible-queries"
 
@@ -177,16 +179,22 @@ class CompatibleQueries:
             loaded = cls(header["hidden"], header["steps"])
             loaded.codec_, loaded._maps = str(header["codec"]), Maps.of(learned, "query")
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(
-                f"expected what CompatibleQueries.dump wrote, got {len(data)} bytes that are not ({error!r}): fit them "
-                "again, or restore the file from a backup"
-            ) from error
+            raise _not_ours(data, repr(error)) from error
+        if header.get("format") != _FORMAT:
+            raise _not_ours(data, f"its format is {header.get('format')!r}")
         return loaded
 
     def _fitted(self) -> Maps:
         if self._maps is None:
             raise NotFittedError(f"{self!r} has to learn from vectors and codes first: call fit(new, codes, codec)")
         return self._maps
+
+
+def _not_ours(data: bytes, reason: str) -> ArtifactError:
+    return ArtifactError(
+        f"expected what CompatibleQueries.dump wrote, got {len(data)} bytes that are not ({reason}): fit them again, "
+        "or restore the file from a backup"
+    )
 
 
 def identity(codec: Quantizer) -> str:
@@ -221,7 +229,7 @@ class _Learner:
         first = rng.standard_normal((hidden, fan_in)) * np.sqrt(2 / fan_in)
         start: Mapping[str, NDArray[Any]] = {
             # Least squares onto what the codes decode to is a good start already, and competes to the end.
-            "skip": least_squares(pairs.new, pairs.old).T,
+            "skip": _regression(pairs, split),
             "first": np.concatenate([first, np.zeros((hidden, 1))], axis=1),
             "last": np.zeros((out, hidden + 1)),
             "sharpness": np.zeros(()),
@@ -261,6 +269,13 @@ class _Learner:
         """Recall of held-out new vectors as queries among the old codes of others; the new model says what is near."""
         maps = _served(arrays(self.parameters))
         return self.split.recall(unit(maps(0, self.split.queries)) @ self.points.T)
+
+
+def _regression(pairs: _Pairs, split: Split) -> FloatArray:
+    """The affine map (old_dim, new_dim + 1) whose ridge finds most: few texts would otherwise be learned by heart."""
+    fits = [least_squares(pairs.new, pairs.old, ridge) for ridge in RIDGES]
+    found = [split.recall(unit(split.queries @ fit[:-1] + fit[-1]) @ pairs.points.T) for fit in fits]
+    return np.asarray(fits[int(np.argmax(found))].T)
 
 
 def _served(state: Mapping[str, FloatArray]) -> Maps:

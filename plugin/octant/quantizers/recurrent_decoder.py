@@ -70,7 +70,7 @@ def learn(codes: Coordinates, split: Split, rng: np.random.Generator, detail: De
     correction = _nothing(affine) if detail is None else _train_detail(codes, split, affine, rng, detail)
     gain = _gain(codes.vectors, codes.seen @ affine[:-1] + affine[-1] + _applied(correction, codes.seen))
     if detail is None:
-        affine, gain = _tilted(codes, split, affine), np.float32(1)
+        affine, gain = _tilted(codes, split, affine), 1.0
     scaled = Maps(correction.skip, correction.first, correction.middle, correction.last * gain)
     return {"mean": affine[-1] * gain, "decoder": affine[:-1] * gain, **scaled.arrays("detail")}
 
@@ -99,11 +99,10 @@ def _tilted(codes: Coordinates, split: Split, affine: FloatArray) -> FloatArray:
     return fits[int(np.argmax(recalls))]
 
 
-def _gain(x: FloatArray, decoded: FloatArray) -> np.float32:
+def _gain(x: FloatArray, decoded: FloatArray) -> float:
     """Factor with which ``decoded`` has the same dot product with ``x`` as ``x`` itself, on average."""
     found = float(np.vdot(x, decoded))
-    ratio = float(np.vdot(x, x)) / found if found > 0 else 1.0
-    return np.float32(ratio)
+    return float(np.vdot(x, x)) / found if found > 0 else 1.0
 
 
 def _nothing(affine: FloatArray) -> Maps:
