@@ -25,7 +25,7 @@ from octant.quantizers.base import Quantizer
 from octant.quantizers.recurrent_fit import NOISE, TEMPERATURE, least_squares
 from octant.quantizers.recurrent_maps import Maps, unit
 from octant.quantizers.sample import check_varied
-from octant.quantizers.training import Schedule, Split, arrays, need_torch, tensor, train
+from octant.quantizers.training import HELD_OUT, Schedule, Split, arrays, best, need_torch, tensor, train
 from octant.records import FloatArray
 from octant.vectors import as_matrix
 from octant.work import QUIET, Work, fingerprint
@@ -115,7 +115,7 @@ class CompatibleQueries:
         generator = np.random.default_rng(rng)
         key = fingerprint(repr(self), generator, x, old)
         split = Split.of(unit(x), generator)
-        pairs = _Pairs.of(split, unit(x), unit(old))
+        split, pairs = _Pairs.of(split, unit(x), unit(old)).crowded(split)
         learner = _Learner(pairs, split, self.hidden or x.shape[1], generator)
         seed = int(generator.integers(2**62))
         trained = train(learner, Schedule(self.steps), what=repr(self), seed=seed, key=key, work=work)
@@ -217,6 +217,16 @@ class _Pairs:
         row_of = {row.tobytes(): number for number, row in enumerate(new)}
         seen, points = ([row_of[row.tobytes()] for row in part] for part in (split.seen, split.points))
         return cls(split.seen, old[seen], old[points])
+
+    def crowded(self, split: Split) -> tuple[Split, _Pairs]:
+        """``split`` with the vectors that were trained on among its points: held-out ones alone are too few to hide in.
+
+        An index is larger than what can be held out, and telling near neighbours apart is what a contrast unlearns.
+        """
+        new = np.concatenate([split.points, self.new[:HELD_OUT]])
+        old = np.concatenate([self.points, self.old[:HELD_OUT]])
+        true = best(split.queries @ new.T, split.true.shape[1])
+        return Split(split.seen, split.queries, new, true), _Pairs(self.new, self.old, old)
 
 
 class _Learner:
