@@ -138,7 +138,7 @@ def test_the_decoder_goes_to_the_exact_solution_and_never_away(eta: float) -> No
     best = exact_decoder(one, x, codes, ridge=1e-3)
     losses = [one.loss(x, codes)]
     for _ in range(4):
-        one = replace(one, decoder=better_decoder(one, x, codes))
+        one = replace(one, decoder=better_decoder(one, x, codes, 1e-3))
         losses.append(one.loss(x, codes))
     assert losses[1] < losses[0]
     assert losses[-1] == pytest.approx(replace(one, decoder=best.astype(np.float32)).loss(x, codes), rel=1e-4)

@@ -32,7 +32,7 @@ def in_both(
 ) -> tuple[Any, bool]:
     """Codes by numba, after checking that numpy's are the same, and whether numba was really used."""
     used = []
-    real, step = binary_sweep.compiled(), Gram.of(one.decoder).step
+    real, step = binary_sweep.compiled(), Gram.of(one.decoder @ one.decoder.T).step
     assert real is not None
 
     def spied(bits: Any, g: Any, *others: Any) -> None:
@@ -133,7 +133,8 @@ def test_every_operation_is_rounded_as_numpy_rounds_it() -> None:
 
 
 def test_sums_of_the_gram_matrix_have_no_order() -> None:
-    gram = Gram.of(code(200, 60, 4.0).decoder)
+    decoder = code(200, 60, 4.0).decoder
+    gram = Gram.of(decoder @ decoder.T)
     start = gram.rounded(vectors(200, 1)[:, 0])
     moves = np.random.default_rng(2).choice([-2, 0, 2], size=200).astype(np.float32)
     forward, backward = start.copy(), start.copy()

@@ -15,6 +15,7 @@ from octant.quantizers.arguments import count
 from octant.quantizers.base import Quantizer
 from octant.quantizers.binary_encode import Code
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, NativeQuantization, StorageNeeds
+from octant.work import Work
 
 SWEEPS = 8
 """Rounds over all bits when a vector is encoded; more gain little."""
@@ -30,13 +31,16 @@ class ComposedBinary(Quantizer):
     product of ``q`` with the decoded vector, up to the 8 bits a query coordinate keeps; nothing is rescored. Any
     number of bits may be asked for, below, at or above one a dimension.
 
-    ``fit`` looks at no more than 20,000 vectors, drawn by ``rng``, and stretches fewer with mixtures of them;
-    ``queries`` are ignored. It starts from principal directions under a learned rotation (ITQ), on the residual again
-    while bits are left, then lets codes (coordinate descent, :mod:`octant.quantizers.binary_encode`) and decoder
-    (weighted least squares) take turns. The loss weighs the part of the error along the vector ``eta`` times the rest.
-    Scores then weigh directions of small variance up (``reader``), which costs squared error and finds more. Both
-    strengths are chosen by recall on held-out vectors where there are at least 1,000 and twice ``bits``; fewer
-    vectors get ``eta`` 4 and no such weights.
+    ``fit`` looks at no more than 20,000 vectors, drawn by ``rng``, and stretches fewer with mixtures of them. It
+    starts from principal directions under a learned rotation (ITQ), on the residual again while bits are left, then
+    lets codes (coordinate descent, :mod:`octant.quantizers.binary_encode`) and decoder (weighted least squares) take
+    turns. The loss weighs the part of the error along the vector ``eta`` times the rest (arXiv:1908.10396), and with
+    ``queries`` given directions in which they ask more than others (the idea of arXiv:2312.16335). Scores then weigh
+    directions of small variance up a little (``reader``), which costs squared error and finds more.
+
+    Short fits choose these strengths on held-out vectors and, where given, held-out queries
+    (:mod:`octant.quantizers.binary_choice`). Where rotated signs of principal directions do better than all of them,
+    which only few vectors can bring about, the code is those signs. Fewer than 200 vectors get the usual strengths.
 
     Parameters
     ----------
@@ -53,6 +57,9 @@ class ComposedBinary(Quantizer):
     encoder_ : (dim, bits) float32
         The signs of ``(x - mean) encoder`` are the codes that the search improves.
     eta_ : () float32
+        Weight of the error along the vector.
+    metric_ : (dim, dim) float32
+        Weights of the error elsewhere, learned from queries; (0, 0) where all directions count alike.
 
     Examples
     --------
@@ -65,12 +72,14 @@ class ComposedBinary(Quantizer):
     name = "binary"
     distances = frozenset({Distance.COSINE, Distance.DOT})
     sample_size = binary_fit.SAMPLE
-    state_names: ClassVar[tuple[str, ...]] = ("mean", "decoder", "reader", "encoder", "eta")
+    weighs_queries = True
+    state_names: ClassVar[tuple[str, ...]] = ("mean", "decoder", "reader", "encoder", "eta", "metric")
     mean_: FloatArray
     decoder_: FloatArray
     reader_: FloatArray
     encoder_: FloatArray
     eta_: FloatArray
+    metric_: FloatArray
 
     def __init__(self, bits: int) -> None:
         self.bits = count("bits", bits)
@@ -96,14 +105,19 @@ class ComposedBinary(Quantizer):
         """Coordinates of the vectors it was fitted on."""
         return self.decoder_.shape[1] if self.fitted else None
 
-    def _fit(self, x: FloatArray, queries: FloatArray | None, rng: np.random.Generator) -> Mapping[str, NDArray[Any]]:
-        del queries
-        code, reader = binary_fit.learn(x, self.bits, rng)
+    @override
+    def _learn(
+        self, x: FloatArray, queries: FloatArray | None, rng: np.random.Generator, work: Work
+    ) -> Mapping[str, NDArray[Any]]:
+        code, reader = binary_fit.learn(x, queries, self.bits, rng, work)
+        weights = np.zeros((0, 0), np.float32) if code.metric is None else code.metric
         learned = {"mean": code.mean, "decoder": code.decoder, "reader": reader, "encoder": code.encoder}
-        return {**learned, "eta": np.float32(code.eta)}
+        return {**learned, "eta": np.float32(code.eta), "metric": weights}
 
     def _encode(self, x: FloatArray) -> CodeArray:
-        return Code(self.mean_, self.decoder_, self.encoder_, float(self.eta_)).encode(x, sweeps=SWEEPS, kicks=KICKS)
+        weights = self.metric_ if self.metric_.size else None
+        code = Code(self.mean_, self.decoder_, self.encoder_, float(self.eta_), weights)
+        return code.encode(x, sweeps=SWEEPS, kicks=KICKS)
 
     def _decode(self, codes: CodeArray) -> FloatArray:
         if codes.shape[1] != self.bits:

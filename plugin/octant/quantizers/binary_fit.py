@@ -1,61 +1,118 @@
-"""How composed binary codes learn: where they start, how codes and decoder take turns, what is held out."""
+"""How composed binary codes learn: codes and decoder take turns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from octant.errors import VectorValueError
+from octant.quantizers.binary_choice import Choice, choose, metric, tilted
 from octant.quantizers.binary_encode import Code, directions
+from octant.quantizers.binary_start import Start, encoder, rotated_signs
+from octant.quantizers.sample import check_varied
 from octant.records import FloatArray
+from octant.work import QUIET, Work, fingerprint
 
 SAMPLE = 20_000
-"""Most vectors that a fit looks at; more are drawn from, without replacement."""
+"""Most vectors that a fit looks at."""
 ROUNDS = 8
 """Turns of codes and decoder."""
-ETAS = (1.0, 2.0, 4.0, 8.0)
-"""Weights of the error along the vector that compete on held-out vectors."""
-TILTS = (0.0, 0.1, 0.2, 0.3)
-"""Powers of the inverse variance that compete as weights of directions in scores."""
-_USUAL_ETA, _USUAL_TILT = 4.0, 0.0
-_TRIAL, _TRIAL_ROUNDS, _TRIAL_QUERIES = 3000, 3, 1000
-_LEAST_TO_HOLD_OUT = 1000
-_ROTATIONS = 15
+_TRIAL_ROUNDS = 3
+_SWEEPS, _KICKS = 2, 4
 _SOLVER_STEPS = 4
-_RIDGE = 1e-3
 _MIXED = 0.3
 """Share of the variance of a mixture that the second vector brings."""
-_ENCODER_RIDGE = 1e-2
+_SCALED_BY = 3000
+"""Vectors that tell how long decoded vectors should be."""
 
 
-def learn(x: FloatArray, bits: int, rng: np.random.Generator) -> tuple[Code, FloatArray]:
+def learn(
+    x: FloatArray, queries: FloatArray | None, bits: int, rng: np.random.Generator, work: Work = QUIET
+) -> tuple[Code, FloatArray]:
     """A code of ``bits`` bits for vectors like ``x`` (n, dim), and the decoder (bits, dim) that finds most with it.
+
+    An interrupted fit goes on after the last turn that ``work`` kept, to the same result.
 
     Raises
     ------
     VectorValueError
         If the vectors do not differ, or the loss is no longer a finite number.
     """
-    sample = x if len(x) <= SAMPLE else x[np.sort(rng.choice(len(x), SAMPLE, replace=False))]
-    _check_spread(sample)
-    eta, tilt = _choose(sample, bits, rng)
-    code = _alternate(_Start.of(_stretched(sample, rng), bits, rng), eta, ROUNDS)
-    return code, _reader(code, sample, tilt)
+    key = fingerprint(f"binary({bits})", rng, x, queries)
+    kept = work.restore(key) or {}
+    choosing, starting = rng.spawn(2)
+    check_varied("binary", x)
+    if "choice" in kept:
+        choice = Choice.of(kept["choice"])
+    else:
+        choice = choose(x, queries, bits, _ShortFit(bits, int(choosing.integers(2**63))), choosing, work)
+        work.save(key, {"choice": choice.numbers()})
+    signs = rotated_signs(x, bits, starting) if choice.signs else None
+    if signs is None:
+        weights = metric(queries, choice.share)
+        code = _Turns(bits, choice, weights, ROUNDS).run(_stretched(x, starting), starting, work, key, kept)
+    else:
+        code = signs
+    work.done(key)
+    return code, _reader(code, x, choice.tilt)
 
 
-def _check_spread(x: FloatArray) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        size, spread = float(np.square(x).sum(axis=1).mean()), float(x.var(axis=0).sum())
-    if not np.isfinite(size) or 0 < float(np.abs(x).max()) < 1e-15:
+@dataclass(frozen=True)
+class _ShortFit:
+    """A fit that is only compared with others: a few turns, always from the same start."""
+
+    bits: int
+    seed: int
+
+    def __call__(self, x: FloatArray, choice: Choice, weights: FloatArray | None) -> Code:
+        return _Turns(self.bits, choice, weights, _TRIAL_ROUNDS).run(x, np.random.default_rng(self.seed))
+
+
+@dataclass(frozen=True, eq=False)
+class _Turns:
+    """Codes for the decoder, then a decoder for the codes, ``rounds`` times; last the encoder that starts a search."""
+
+    bits: int
+    choice: Choice
+    metric: FloatArray | None
+    rounds: int
+
+    def run(
+        self,
+        x: FloatArray,
+        rng: np.random.Generator,
+        work: Work = QUIET,
+        key: str = "",
+        kept: Mapping[str, NDArray[Any]] | None = None,
+    ) -> Code:
+        """The code that ``x`` (n, dim) teaches; from the state that ``kept`` holds of an interrupted fit, if any."""
+        mean = np.asarray(x.mean(axis=0, dtype=np.float64), np.float32)
+        if kept and "round" in kept:
+            first, codes, decoder = int(kept["round"]), kept["codes"].astype(np.float32), kept["decoder"]
+        else:
+            start = Start.of(x, self.bits, rng)
+            first, codes, decoder = 0, start.codes, start.decoder
+        nowhere = np.zeros((x.shape[1], self.bits), np.float32)
+        code = Code(mean, decoder, nowhere, self.choice.eta, self.metric)
+        turns = work.steps(range(first, self.rounds), what=f"binary({self.bits})", total=self.rounds, first=first)
+        for turn in turns:
+            codes = code.improve(x, codes, sweeps=_SWEEPS, kicks=_KICKS)
+            code = replace(code, decoder=better_decoder(code, x, codes, self.choice.ridge))
+            self._check(code, x, codes, turn)
+            state = {"round": np.int64(turn + 1), "codes": codes.astype(np.int8), "decoder": code.decoder}
+            work.save(key, {"choice": self.choice.numbers(), **state})
+        return replace(code, encoder=encoder(x - mean, codes))
+
+    def _check(self, code: Code, x: FloatArray, codes: FloatArray, turn: int) -> None:
+        if np.isfinite(code.decoder).all() and np.isfinite(code.loss(x, codes)):
+            return
         raise VectorValueError(
-            f"binary codes learn from squared lengths, which leave float32 here (the largest coordinate is "
-            f"{np.abs(x).max():.3g}): scale the vectors to about unit length"
-        )
-    if spread <= 1e-10 * size:
-        raise VectorValueError(
-            f"binary codes learn from how vectors differ, but all {len(x)} are equal: pass a sample of the collection"
+            f"the loss of binary({self.bits}) is not finite after round {turn + 1} of {self.rounds}: "
+            "scale the vectors to about unit length"
         )
 
 
@@ -74,111 +131,29 @@ def _stretched(x: FloatArray, rng: np.random.Generator) -> FloatArray:
     return np.concatenate([x, mixed])
 
 
-# -- the start: principal directions, rotated until signs lose least ---------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Start:
-    """Vectors with first codes and a first decoder.
-
-    Attributes
-    ----------
-    x : (n, dim) float32
-    mean : (dim,) float32
-    codes : (n, bits) float32
-        -1 and +1.
-    decoder : (bits, dim) float32
-    """
-
-    x: FloatArray
-    mean: FloatArray
-    codes: FloatArray
-    decoder: FloatArray
-
-    @classmethod
-    def of(cls, x: FloatArray, bits: int, rng: np.random.Generator) -> _Start:
-        """As many bits as there are directions, then as many again for what is left, until all are placed."""
-        mean = np.asarray(x.mean(axis=0, dtype=np.float64), np.float32)
-        centred = x - mean
-        codes = np.ones((len(x), bits), np.float32)
-        decoder = np.zeros((bits, x.shape[1]), np.float32)
-        residual, placed = centred, 0
-        while placed < bits:
-            block = _rotated_signs(residual, bits - placed, rng)
-            if block is None:  # nothing is left to describe: the other bits keep a row of zeros
-                break
-            codes[:, placed : placed + block.shape[1]] = block
-            placed += block.shape[1]
-            decoder[:placed] = _least_squares(codes[:, :placed], centred)
-            residual = centred - codes[:, :placed] @ decoder[:placed]
-        return cls(x, mean, codes, decoder)
-
-
-def _rotated_signs(x: FloatArray, bits: int, rng: np.random.Generator) -> FloatArray | None:
-    """Signs (n, at most bits) of ``x`` in its largest principal directions, rotated (ITQ); None where ``x`` is 0."""
-    variances, directions_ = np.linalg.eigh((x.T @ x).astype(np.float64))
-    kept = np.flatnonzero(variances > 1e-6 * max(variances[-1], np.finfo(np.float32).tiny))[::-1][:bits]
-    if not len(kept):
-        return None
-    z = x @ directions_[:, kept].astype(np.float32)
-    rotation = np.linalg.qr(rng.standard_normal((len(kept), len(kept))))[0].astype(np.float32)
-    for _ in range(_ROTATIONS):
-        left, _, right = np.linalg.svd(z.T @ _signs(z @ rotation))
-        rotation = left @ right
-    return _signs(z @ rotation)
-
-
-def _signs(z: FloatArray) -> FloatArray:
-    return np.where(z >= 0, 1, -1).astype(np.float32)
-
-
-def _least_squares(codes: FloatArray, targets: FloatArray) -> FloatArray:
-    moment = codes.T @ codes
-    moment.flat[:: len(moment) + 1] += _ENCODER_RIDGE * len(codes)
-    return np.asarray(np.linalg.solve(moment, codes.T @ targets), np.float32)
-
-
-# -- the turns ---------------------------------------------------------------------------------------
-
-
-def _alternate(start: _Start, eta: float, rounds: int) -> Code:
-    """Codes for the decoder, then a decoder for the codes, ``rounds`` times; last the encoder that starts a search."""
-    x, centred, codes = start.x, start.x - start.mean, start.codes
-    nowhere = np.zeros((x.shape[1], codes.shape[1]), np.float32)
-    code = Code(start.mean, start.decoder, nowhere, eta)
-    for step in range(rounds):
-        codes = code.improve(x, codes, sweeps=2)
-        code = replace(code, decoder=better_decoder(code, x, codes))
-        if not np.isfinite(code.decoder).all() or not np.isfinite(code.loss(x, codes)):
-            raise VectorValueError(
-                f"the loss of binary({codes.shape[1]}) is not finite after round {step + 1} of {rounds}: "
-                "scale the vectors to about unit length"
-            )
-    return replace(code, encoder=_encoder(centred, codes))
-
-
-def better_decoder(code: Code, x: FloatArray, codes: FloatArray) -> FloatArray:
+def better_decoder(code: Code, x: FloatArray, codes: FloatArray, ridge: float) -> FloatArray:
     """The decoder (bits, dim) of least loss for ``codes`` (n, bits), by conjugate gradients from the present one.
 
-    Every vector has a weight matrix of its own, ``I + (eta - 1) u u^T``, so the normal equations do not separate;
-    with the mean of these weights in their place they do, and that solution is the preconditioner.
+    Every vector has a weight matrix of its own, ``M + (eta - 1) u u^T``, so the normal equations do not separate;
+    with the mean of these weights in their place they do, and that solution is the preconditioner. ``ridge`` holds
+    the decoder's rows back by a share of their own moment, which is 1.
     """
-    count, weight, ridge = np.float32(len(x)), np.float32(code.eta - 1), np.float32(_RIDGE)
+    count, weight, held = np.float32(len(x)), np.float32(code.eta - 1), np.float32(ridge)
     unit = directions(x)
-    mean_weight = np.eye(x.shape[1], dtype=np.float32) + weight * (unit.T @ unit) / count
-    moment = codes.T @ codes / count + ridge * np.eye(codes.shape[1], dtype=np.float32)
+    mean_weight = code.measured(np.eye(x.shape[1], dtype=np.float32)) + weight * (unit.T @ unit) / count
+    moment = codes.T @ codes / count + held * np.eye(codes.shape[1], dtype=np.float32)
     before, after = np.linalg.inv(moment), np.linalg.inv(mean_weight)
 
     def weighed(error: FloatArray) -> FloatArray:
         along = weight * np.einsum("nd,nd->n", error, unit)
-        return np.asarray(codes.T @ (error + along[:, None] * unit) / count, np.float32)
+        return np.asarray(codes.T @ (code.measured(error) + along[:, None] * unit) / count, np.float32)
 
     decoder = code.decoder
-    gradient = weighed(x - code.mean - codes @ decoder) - ridge * decoder @ mean_weight
+    gradient = weighed(x - code.mean - codes @ decoder) - held * decoder @ mean_weight
     step = improved = before @ gradient @ after
     size = float(np.vdot(gradient, improved))
     for _ in range(_SOLVER_STEPS):
-        curved = weighed(codes @ step) + ridge * step @ mean_weight
+        curved = weighed(codes @ step) + held * step @ mean_weight
         curvature = float(np.vdot(step, curved))
         if curvature <= 0:  # nothing left to gain
             break
@@ -190,59 +165,9 @@ def better_decoder(code: Code, x: FloatArray, codes: FloatArray) -> FloatArray:
     return np.asarray(decoder, np.float32)
 
 
-def _encoder(centred: FloatArray, codes: FloatArray) -> FloatArray:
-    """The linear map (dim, bits) from vectors to their codes."""
-    moment = centred.T @ centred
-    moment.flat[:: len(moment) + 1] += max(_ENCODER_RIDGE * np.trace(moment) / len(moment), np.finfo(np.float32).tiny)
-    return np.asarray(np.linalg.solve(moment, centred.T @ codes), np.float32)
-
-
-# -- what is chosen on held-out vectors ----------------------------------------------------------------
-
-
-def _choose(sample: FloatArray, bits: int, rng: np.random.Generator) -> tuple[float, float]:
-    """The eta and tilt whose short fit on one half finds most true neighbours in the other; the usual ones if few."""
-    if len(sample) < max(_LEAST_TO_HOLD_OUT, 2 * bits):
-        return _USUAL_ETA, _USUAL_TILT
-    shuffled = sample[rng.permutation(len(sample))]
-    half = len(sample) // 2
-    seen, held_out = shuffled[: min(half, _TRIAL)], shuffled[half:]
-    start = _Start.of(seen, bits, rng)
-    recalls: dict[tuple[float, float], float] = {}
-    for eta in ETAS:
-        code = _alternate(start, eta, _TRIAL_ROUNDS)
-        codes = code.encode(held_out, sweeps=4)
-        recalls |= {(eta, tilt): _recall(codes @ _tilted(code, seen, tilt), held_out) for tilt in TILTS}
-    return max(recalls, key=lambda choice: recalls[choice])
-
-
-def _tilted(code: Code, x: FloatArray, power: float) -> FloatArray:
-    """The decoder (bits, dim) with the directions of small variance, which squared error shrinks most, made larger.
-
-    What tells neighbours apart lies in all directions, what a short code keeps is mostly the largest: weighing
-    directions by their inverse variance to a small power gives back some of what was lost.
-    """
-    centred = x - code.mean
-    variances, directions_ = np.linalg.eigh((centred.T @ centred / len(x)).astype(np.float64))
-    weights = np.maximum(variances / variances[-1], 1e-6) ** -power
-    return np.asarray((code.decoder @ directions_ * weights) @ directions_.T, np.float32)
-
-
 def _reader(code: Code, x: FloatArray, power: float) -> FloatArray:
     """The tilted decoder (bits, dim), scaled so that a vector's score for itself is right on average."""
-    seen = x[:_TRIAL]
-    tilted, centred = _tilted(code, x, power), seen - code.mean
-    found = float(np.vdot(centred, code.encode(seen, sweeps=4) @ tilted))
-    return np.asarray(tilted * np.float32(np.vdot(centred, centred) / found), np.float32)
-
-
-def _recall(decoded: FloatArray, x: FloatArray, k: int = 10) -> float:
-    """Share of the ``k`` best by dot product among ``x`` (n, dim) that ``decoded`` finds too, for some as queries."""
-    count = min(_TRIAL_QUERIES, len(x) // 5)
-    queries, points = x[:count], x[count:]
-    pairs = zip(_best(queries @ points.T, k), _best(queries @ decoded[count:].T, k), strict=True)
-    return sum(len(set(true.tolist()) & set(found.tolist())) for true, found in pairs) / (k * count)
-
-
-def _best(scores: FloatArray, k: int) -> Sequence[np.ndarray]:
-    return list(np.argpartition(-scores, k, axis=1)[:, :k])
+    seen = x[:_SCALED_BY]
+    weighed, centred = tilted(code, x, power), seen - code.mean
+    found = float(np.vdot(centred, code.encode(seen, sweeps=4) @ weighed))
+    return np.asarray(weighed * np.float32(np.vdot(centred, centred) / found), np.float32)

@@ -41,7 +41,7 @@ Search: TypeAlias = Callable[
 
 @dataclass(frozen=True, eq=False)
 class Gram:
-    """``D D^T`` in steps that float32 adds without error.
+    """``D M D^T`` in steps that float32 adds without error.
 
     Attributes
     ----------
@@ -58,9 +58,9 @@ class Gram:
     reach: float
 
     @classmethod
-    def of(cls, decoder: FloatArray) -> Gram:
-        """The Gram matrix of ``decoder`` (bits, dim)."""
-        exact = (decoder @ decoder.T).astype(np.float64)
+    def of(cls, products: FloatArray) -> Gram:
+        """From the ``products`` (bits, bits) of all rows of a decoder."""
+        exact = products.astype(np.float64)
         exact = (exact + exact.T) / 2
         largest = max(float(np.abs(exact).sum(axis=1).max()), float(np.finfo(np.float32).tiny) * 2.0**30)
         # Flips move g by at most twice the row sums: twice as much again is left for where it starts.
@@ -84,7 +84,7 @@ def search(
     bits : (n, bits) float32
         -1 and +1.
     g : (n, bits) float32
-        ``D r``; used up. A vector so far from all others that a sum would be rounded is left to numpy.
+        ``D M r``; used up. A vector so far from all others that a sum would be rounded is left to numpy.
     s : (n,) float32
         ``r . u``; used up.
     p : (n, bits) float32
