@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from octant.errors import DimensionError
-from octant.quantizers import binary_fit
 from octant.quantizers.arguments import count
 from octant.quantizers.base import Quantizer
+from octant.quantizers.binary_choice import Choice
 from octant.quantizers.binary_encode import Code
+from octant.quantizers.binary_fit import SAMPLE, Learned, go_on, learn
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, NativeQuantization, StorageNeeds
 from octant.work import Work
 
@@ -41,6 +42,8 @@ class ComposedBinary(Quantizer):
     Short fits choose these strengths on held-out vectors and, where given, held-out queries
     (:mod:`octant.quantizers.binary_choice`). Where rotated signs of principal directions do better than all of them,
     which only few vectors can bring about, the code is those signs. Fewer than 200 vectors get the usual strengths.
+    ``partial_fit`` keeps the mean and the strengths, and lets the decoder move as far as the new vectors outweigh those
+    seen before.
 
     Parameters
     ----------
@@ -56,10 +59,12 @@ class ComposedBinary(Quantizer):
         The decoder that points and queries are scored by.
     encoder_ : (dim, bits) float32
         The signs of ``(x - mean) encoder`` are the codes that the search improves.
-    eta_ : () float32
-        Weight of the error along the vector.
     metric_ : (dim, dim) float32
-        Weights of the error elsewhere, learned from queries; (0, 0) where all directions count alike.
+        Weights of the error by direction, learned from queries; (0, 0) where all directions count alike.
+    choice_ : (5,) float32
+        What held-out vectors decided, in the order of :class:`octant.quantizers.binary_choice.Choice`.
+    seen_ : () int64
+        Vectors it has learned from.
 
     Examples
     --------
@@ -71,15 +76,16 @@ class ComposedBinary(Quantizer):
 
     name = "binary"
     distances = frozenset({Distance.COSINE, Distance.DOT})
-    sample_size = binary_fit.SAMPLE
+    sample_size = SAMPLE
     weighs_queries = True
-    state_names: ClassVar[tuple[str, ...]] = ("mean", "decoder", "reader", "encoder", "eta", "metric")
+    state_names: ClassVar[tuple[str, ...]] = ("mean", "decoder", "reader", "encoder", "metric", "choice", "seen")
     mean_: FloatArray
     decoder_: FloatArray
     reader_: FloatArray
     encoder_: FloatArray
-    eta_: FloatArray
     metric_: FloatArray
+    choice_: FloatArray
+    seen_: NDArray[np.int64]
 
     def __init__(self, bits: int) -> None:
         self.bits = count("bits", bits)
@@ -109,15 +115,27 @@ class ComposedBinary(Quantizer):
     def _learn(
         self, x: FloatArray, queries: FloatArray | None, rng: np.random.Generator, work: Work
     ) -> Mapping[str, NDArray[Any]]:
-        code, reader = binary_fit.learn(x, queries, self.bits, rng, work)
-        weights = np.zeros((0, 0), np.float32) if code.metric is None else code.metric
-        learned = {"mean": code.mean, "decoder": code.decoder, "reader": reader, "encoder": code.encoder}
-        return {**learned, "eta": np.float32(code.eta), "metric": weights}
+        return _state(learn(x, queries, self.bits, rng, work))
+
+    @override
+    def _continue(
+        self, x: FloatArray, queries: FloatArray | None, rng: np.random.Generator, work: Work
+    ) -> Mapping[str, NDArray[Any]]:
+        before = Learned(self._code, self.reader_, Choice.of(self.choice_), int(self.seen_))
+        return _state(go_on(before, x, queries, rng, work))
+
+    @property
+    def _code(self) -> Code:
+        eta = 1.0 if self.signs else Choice.of(self.choice_).eta
+        return Code(self.mean_, self.decoder_, self.encoder_, eta, self.metric_ if self.metric_.size else None)
+
+    @property
+    def signs(self) -> bool:
+        """Whether plain rotated signs did better than anything learned."""
+        return Choice.of(self.choice_).signs
 
     def _encode(self, x: FloatArray) -> CodeArray:
-        weights = self.metric_ if self.metric_.size else None
-        code = Code(self.mean_, self.decoder_, self.encoder_, float(self.eta_), weights)
-        return code.encode(x, sweeps=SWEEPS, kicks=KICKS)
+        return self._code.encode(x, sweeps=SWEEPS, kicks=KICKS)
 
     def _decode(self, codes: CodeArray) -> FloatArray:
         if codes.shape[1] != self.bits:
@@ -130,3 +148,16 @@ class ComposedBinary(Quantizer):
         del distance
         offset = np.asarray(q @ self.mean_, np.float32)
         return EncodedQueries(np.asarray(q @ self.reader_.T, np.float32), np.ones(len(q), np.float32), offset)
+
+
+def _state(learned: Learned) -> dict[str, NDArray[Any]]:
+    code = learned.code
+    return {
+        "mean": code.mean,
+        "decoder": code.decoder,
+        "reader": learned.reader,
+        "encoder": code.encoder,
+        "metric": np.zeros((0, 0), np.float32) if code.metric is None else code.metric,
+        "choice": learned.choice.numbers(),
+        "seen": np.asarray(learned.seen, np.int64),
+    }

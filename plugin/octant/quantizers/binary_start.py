@@ -67,11 +67,17 @@ def rotated_signs(x: FloatArray, bits: int, rng: np.random.Generator) -> Code | 
     return Code(mean, np.ascontiguousarray(step * basis.T), basis, 1.0)
 
 
-def encoder(centred: FloatArray, codes: FloatArray) -> FloatArray:
-    """The linear map (dim, bits) from vectors to their codes."""
-    moment = centred.T @ centred
-    moment.flat[:: len(moment) + 1] += max(_RIDGE * np.trace(moment) / len(moment), np.finfo(np.float32).tiny)
-    return np.asarray(np.linalg.solve(moment, centred.T @ codes), np.float32)
+def encoder(centred: FloatArray, codes: FloatArray, anchor: FloatArray | None = None, held: float = 0.0) -> FloatArray:
+    """The linear map (dim, bits) from vectors (n, dim) to their codes (n, bits).
+
+    ``held`` draws it to ``anchor``, as that many evenly spread vectors per vector would which ``anchor`` maps.
+    """
+    moment, target = centred.T @ centred, centred.T @ codes
+    size = max(np.trace(moment) / len(moment), np.finfo(np.float32).tiny / _RIDGE)
+    moment.flat[:: len(moment) + 1] += (_RIDGE + held) * size
+    if anchor is not None:
+        target += held * size * anchor
+    return np.asarray(np.linalg.solve(moment, target), np.float32)
 
 
 def _rotated_directions(x: FloatArray, bits: int, rng: np.random.Generator) -> FloatArray | None:
