@@ -382,8 +382,10 @@ def fit(
     fresh = Representation.parse(core.representation.spec)
     started = time.perf_counter()
     kept = work if work.keeps else work.at(core.store.checkpoints)
-    learned, unseen = coverage.split(fresh, sample, np.random.default_rng(core.manifest.seed))
-    yield from step(lambda: fresh.fit(learned, queries=queries, rng=core.manifest.seed, work=kept))
+    rng = np.random.default_rng(core.manifest.seed)
+    learned, unseen = coverage.split(fresh, sample, rng)
+    known, asked = coverage.split_queries(fresh, queries, rng)
+    yield from step(lambda: fresh.fit(learned, queries=known, rng=core.manifest.seed, work=kept))
     seconds = time.perf_counter() - started
     digest = None
     if fresh.learns:
@@ -391,23 +393,25 @@ def fit(
         digest = artifacts.digest(data)
         yield from core.store.write_artifact(digest, data)
     points = learned if unseen is None else unseen
-    curve = yield from step(lambda: _coverage(core, fresh, points, held_out=unseen is not None))
+    curve = yield from step(lambda: _coverage(core, fresh, points, held_out=unseen is not None, queries=asked))
     # The artifact is there before the manifest names it, and both before the first code is written.
     manifest = replace(core.manifest, artifact=digest, coverage=curve)
     yield from core.store.write_manifest(manifest.to_json())
     core.representation, core.manifest = fresh, manifest
     yield from core.store.drop_checkpoints()
-    weighed = len(queries) if queries is not None and fresh.weighs_queries else 0
+    weighed = len(known) if known is not None and fresh.weighs_queries else 0
     count = given or len(sample)
     error = squared_error(fresh, sample[:: 1 + len(sample) // _JUDGED])
     seen = min(fresh.learns_from(count), len(learned))
     return FitReport(count, sample.shape[1], seen, weighed, error, seconds, digest, curve)
 
 
-def _coverage(core: Core, fitted: Representation, x: FloatArray, *, held_out: bool) -> CoverageCurve | None:
+def _coverage(
+    core: Core, fitted: Representation, x: FloatArray, *, held_out: bool, queries: FloatArray | None = None
+) -> CoverageCurve | None:
     """The curve, or None: where it cannot be measured, a search goes by the assumed one, and info() says so."""
     try:
-        return coverage.measure(fitted, x, core.distance, held_out=held_out, rng=core.manifest.seed)
+        return coverage.measure(fitted, x, core.distance, held_out=held_out, queries=queries, rng=core.manifest.seed)
     except (StoreError, OSError):
         # The engine found no temporary directory to work in; that must not cost a fit that took an hour.
         return None

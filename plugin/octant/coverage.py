@@ -25,7 +25,9 @@ LEAST_POINTS = 500
 """Fewer say nothing: the assumed curve stays."""
 MOST_POINTS = 5_000
 QUERIES = 400
-"""Vectors that are asked for, themselves left out of their answers."""
+"""Real queries that are asked, or vectors that are asked for, themselves left out of their answers."""
+LEAST_QUERIES = 50
+"""Fewer real queries than this are all left to the codecs, and vectors are asked for in their place."""
 LEAST_TO_SPLIT = 2_000
 """A smaller sample is needed whole for learning, and coverage is measured on what was learned from."""
 HELD_OUT = 0.2
@@ -58,12 +60,32 @@ def split(
     return sample[np.sort(order[count:])], sample[np.sort(order[:count])]
 
 
+def split_queries(
+    representation: Representation, queries: FloatArray | None, rng: np.random.Generator
+) -> tuple[FloatArray | None, FloatArray | None]:
+    """Real queries to learn from, and real queries to ask in :func:`measure`; None where there are too few to ask.
+
+    Of ``queries`` (m, dim) a fifth, no more than ``QUERIES``, is kept out of the fit of a representation of two stages;
+    one that learns nothing from queries leaves all of them to be asked.
+    """
+    if queries is None or representation.fine is None:
+        return queries, None
+    order = rng.permutation(len(queries))
+    if not representation.weighs_queries:
+        return queries, queries[order[:QUERIES]] if len(queries) >= LEAST_QUERIES else None
+    count = min(QUERIES, int(HELD_OUT * len(queries)))
+    if count < LEAST_QUERIES:
+        return queries, None
+    return queries[np.sort(order[count:])], queries[order[:count]]
+
+
 def measure(
     representation: Representation,
     x: FloatArray,
     distance: Distance,
     *,
     held_out: bool,
+    queries: FloatArray | None = None,
     rng: np.random.Generator | int = 0,
 ) -> CoverageCurve | None:
     """The coverage curve of a fitted two-stage representation on ``x`` (n, dim); None where that says nothing.
@@ -76,6 +98,8 @@ def measure(
     distance : Distance
     held_out : bool
         Whether no codec has learned from ``x``.
+    queries : (m, dim) float32, optional
+        Real queries, which no codec has learned from; without them vectors of ``x`` are asked for.
     rng : Generator or int
 
     Raises
@@ -87,7 +111,9 @@ def measure(
         return None
     rng = np.random.default_rng(rng)
     x = x[rng.permutation(len(x))[:MOST_POINTS]]
-    coarse, fine = _rankings(representation, x, x[:QUERIES], distance)
+    coarse, fine = _rankings(representation, x, x[:QUERIES] if queries is None else queries[:QUERIES], distance)
+    if queries is None:
+        coarse, fine = _without_self(coarse), _without_self(fine)
     source: Literal["held-out", "fitted"] = "held-out" if held_out or not representation.learns else "fitted"
     return CoverageCurve.measured(coarse, fine, len(x), source=source, rng=rng)
 
@@ -95,7 +121,7 @@ def measure(
 def _rankings(
     representation: Representation, x: FloatArray, queries: FloatArray, distance: Distance
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of ``x`` as both stages rank them for its first rows, each left out of its own answers."""
+    """Rows of ``x`` (n, dim) as both stages rank them for ``queries`` (m, dim)."""
     # The engine takes long to import, and an application that talks to a server needs it here only.
     from octant.store.edge import EdgeStore
 
@@ -127,7 +153,7 @@ def _rankings(
                 break
     finally:
         run(store.close())
-    return _without_self(coarse), _without_self(fine)
+    return coarse, fine
 
 
 def _found(store: Store, queries: list[VectorQuery], depth: int) -> NDArray[np.int64]:

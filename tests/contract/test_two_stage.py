@@ -141,6 +141,24 @@ def test_a_small_sample_is_learned_from_whole_and_the_curve_says_so(tmp_path):
         assert (report.coverage.source, report.coverage.points, report.learned_from) == ("fitted", N, N)
 
 
+def test_real_queries_are_asked_where_a_fit_is_given_some(tmp_path):
+    """Queries that lie nowhere near the documents take more candidates than documents say."""
+    x = embeddings(2500)
+    far = unit_rows(np.random.default_rng(3).normal(size=(300, DIM)).astype(np.float32))
+    needed = {}
+    for spec, told, asked, weighed in (
+        ("coarse=binary(32); fine=turbo8", None, 400, 0),
+        ("coarse=binary(32); fine=turbo8", far, 60, 240),  # a fifth is kept out of what the codec learns from
+        ("coarse=binary(32); fine=turbo8", far[:100], 400, 100),  # too few to keep any out
+        ("coarse=pca(12)|turbo4; fine=turbo8", far, 300, 0),
+    ):
+        with Collection.create("two", represent=spec) as c:
+            report = c.fit(x, queries=told)
+            assert (report.coverage.queries, report.queries) == (asked, weighed)
+            needed[spec, asked] = report.coverage.candidates(10, 2500)
+    assert needed["coarse=binary(32); fine=turbo8", 60] > 1.5 * needed["coarse=binary(32); fine=turbo8", 400]
+
+
 def test_what_learns_nothing_is_measured_on_the_first_vectors_added(tmp_path):
     with Collection.create("two", location=tmp_path, represent="int4") as c:
         c.add(vectors=X[:100], ids=range(100))

@@ -21,6 +21,7 @@ SPECS = (
     "whiten(4)|turbo8|bq(1)",
     "truncate(5)|turbo8",
     "pca(6)|rabitq",
+    "pca(6)|binary(20)",
     "leanvec(4)|int8",
     "opq(x16)|float32|product(x16)",
     "kernel_pca(5, landmarks=16)",
