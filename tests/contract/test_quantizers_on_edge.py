@@ -67,6 +67,9 @@ COSINE = [
     ("leanvec(32)|turbo4", 3e-2, 0.68),
     ("opq(x32)|float32|product(x32)", 1e-6, 0.97),
     ("umap(12)", 0.12, 0.2),
+    ("recurrent_binary(64, 1, steps=20)", 7e-2, 0.55),
+    ("coarse=binary(64); fine=recurrent_binary(64, 1, decoder=mlp, steps=20)", 7e-2, 0.5),
+    ("autoencoder(32, steps=20)|turbo8", 3e-2, 0.7),
     ("toy_sign", 0.1, 0.4),
 ]
 OTHER = [
