@@ -14,6 +14,7 @@ import numpy as np
 
 from octant.quantizers.binary_encode import Code
 from octant.quantizers.binary_start import rotated_signs
+from octant.quantizers.blas import one_thread
 from octant.records import FloatArray
 from octant.work import QUIET, Work
 
@@ -112,6 +113,7 @@ def metric(queries: FloatArray | None, share: float) -> FloatArray | None:
     return np.asarray(weights, np.float32)
 
 
+@one_thread()
 def tilted(code: Code, x: FloatArray, power: float) -> FloatArray:
     """The decoder (bits, dim) with the directions of small variance, which squared error shrinks most, made larger.
 

@@ -14,22 +14,20 @@ residual is ever formed again.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from octant.quantizers.binary_sweep import Gram, compiled, search
+from octant.quantizers.blas import one_thread
 from octant.records import FloatArray
 
 CHUNK = 1024
 """Vectors handled together: their state stays in a core's cache, and a flip costs no Python of its own."""
 _STEP = 64
 """Rows of a chunk are padded to a multiple of this, so that a vector meets the same kernels in any batch."""
-_ALONE = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,11 +127,7 @@ def _slices(n: int) -> Iterator[slice]:
 
 
 def _for_each(work: Callable[[slice], None], parts: Iterator[slice], threads: int | None) -> None:
-    """Run ``work`` on every part; numpy lets go of the interpreter, so threads are cores.
-
-    The matrix products are small, and a BLAS that splits each of them among cores too costs many times what it gains.
-    Its number of threads belongs to the process, hence the lock.
-    """
-    with _ALONE, threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    """Run ``work`` on every part; numpy lets go of the interpreter, so threads are cores, and BLAS needs none."""
+    with one_thread(), ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         for done in [pool.submit(work, part) for part in parts]:
             done.result()

@@ -13,6 +13,7 @@ from octant.errors import VectorValueError
 from octant.quantizers.binary_choice import SHARES, Choice, choose, metric, tilted
 from octant.quantizers.binary_encode import Code, directions
 from octant.quantizers.binary_start import Start, encoder, rotated_signs
+from octant.quantizers.blas import one_thread
 from octant.quantizers.sample import check_varied
 from octant.records import FloatArray
 from octant.work import QUIET, Work, fingerprint
@@ -195,6 +196,7 @@ def _stretched(x: FloatArray, rng: np.random.Generator) -> FloatArray:
     return np.concatenate([x, mixed])
 
 
+@one_thread()
 def better_decoder(
     code: Code, x: FloatArray, codes: FloatArray, ridge: float, anchor: FloatArray | None = None
 ) -> FloatArray:

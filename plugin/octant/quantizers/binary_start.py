@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from octant.quantizers.binary_encode import Code
+from octant.quantizers.blas import one_thread
 from octant.records import FloatArray
 
 _ROTATIONS = 5
@@ -33,6 +34,7 @@ class Start:
     decoder: FloatArray
 
     @classmethod
+    @one_thread()
     def of(cls, x: FloatArray, bits: int, rng: np.random.Generator) -> Start:
         """As many bits as there are directions, then as many again for what is left, until all are placed."""
         mean = np.asarray(x.mean(axis=0, dtype=np.float64), np.float32)
@@ -52,6 +54,7 @@ class Start:
         return cls(x, mean, codes, decoder)
 
 
+@one_thread()
 def rotated_signs(x: FloatArray, bits: int, rng: np.random.Generator) -> Code | None:
     """The code that a fit has to beat: signs of rotated principal directions of ``x`` (n, dim), one step for all.
 
@@ -67,6 +70,7 @@ def rotated_signs(x: FloatArray, bits: int, rng: np.random.Generator) -> Code | 
     return Code(mean, np.ascontiguousarray(step * basis.T), basis, 1.0)
 
 
+@one_thread()
 def encoder(centred: FloatArray, codes: FloatArray, anchor: FloatArray | None = None, held: float = 0.0) -> FloatArray:
     """The linear map (dim, bits) from vectors (n, dim) to their codes (n, bits).
 
