@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from octant.errors import InputError
 from octant.flow import run
 from octant.layout import HnswSettings, PointBatch, SearchKnobs, Stages, VectorQuery, coarse_query, lay_out, plan_dense
-from octant.oversampling import RANKS, TARGETS, CoverageCurve
+from octant.oversampling import FEW_POINTS, RANKS, TARGETS, CoverageCurve
 from octant.records import Distance, FloatArray
 from octant.representation import Representation
 from octant.store.base import Store
 
-LEAST_POINTS = 500
+LEAST_POINTS = FEW_POINTS
 """Fewer say nothing: the assumed curve stays."""
 MOST_POINTS = 5_000
 QUERIES = 400

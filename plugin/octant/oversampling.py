@@ -36,6 +36,9 @@ TARGETS = (0.9, 0.95, 0.98, 0.99, 0.995)
 RANKS = (1, 2, 5, 10, 20, 50, 100)
 """Numbers of neighbours, ``k``, that depths are measured for."""
 
+FEW_POINTS = 500
+"""As few as this are all read where nothing was measured: it costs next to nothing, and guesses may be wrong."""
+
 _FLATTEST, _STEEPEST = 1 / 3, 1.0
 _FEWEST = 0.1
 """Intruders per neighbour at the end of a curve, at least: none among few queries is not none at all."""
@@ -90,7 +93,7 @@ class CoverageCurve:
         -------
         int
             At least ``limit``; at most ``MOST_CANDIDATES`` or ``limit`` if that is more, and never more than there are
-            points to read.
+            points to read. All of them where there are few and the curve is assumed.
 
         Notes
         -----
@@ -101,10 +104,12 @@ class CoverageCurve:
         --------
         >>> curve = CoverageCurve.assumed(8.0)
         >>> curve.candidates(10, 27_000), curve.candidates(10, 1_000_000), curve.candidates(10, 60)
-        (83, 275, 41)
+        (83, 275, 60)
         """
         if not 0 < coverage < 1:
             raise InputError(f"coverage must lie between 0 and 1, got {coverage}: 0.99 is the default")
+        if self.source == "assumed" and 0 < points <= FEW_POINTS:
+            return max(limit, points)
         bound = max(limit, MOST_CANDIDATES if points < 1 else min(MOST_CANDIDATES, points))
         return min(bound, max(limit, ceil(self.depth(limit, points or self.points, coverage) - 1e-9)))
 

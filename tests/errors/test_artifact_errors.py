@@ -84,7 +84,7 @@ def test_an_incomplete_artifact_is_refused(changes: dict[str, Any], data: bytes)
 
 def test_a_plugin_that_is_not_installed_is_named(data: bytes) -> None:
     stages = {"coarse": [{"name": "theirs", "config": {}}]}
-    with pytest.raises(UnknownPluginError, match=r"no quantizer 'theirs'\. Known: binary, bq"):
+    with pytest.raises(UnknownPluginError, match=r"no quantizer 'theirs'\. Known: autoencoder, binary, bq"):
         artifact.load(rewritten(data, stages=stages))
 
 
