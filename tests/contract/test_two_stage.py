@@ -179,7 +179,7 @@ def test_inspect_says_what_a_search_reads(tmp_path):
     assert "a search reads 450 candidates for 10 answers, coverage 0.99 (assumed, not measured)" in shown.output
     asked = ["inspect", "two", "--location", str(tmp_path), "--json"]
     told = json.loads(CliRunner().invoke(application.app, asked, prog_name="octant").output)
-    assert (told["candidates_for_10"], told["coverage"]["source"]) == (13, "assumed")
+    assert (told["candidates_for_10"], told["coverage"]["source"]) == (450, "assumed")
 
 
 def test_one_stage_has_no_candidates(tmp_path):
