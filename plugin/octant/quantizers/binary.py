@@ -15,14 +15,14 @@ from octant.quantizers.base import Quantizer
 from octant.quantizers.binary_choice import Choice
 from octant.quantizers.binary_encode import Code
 from octant.quantizers.binary_fit import SAMPLE, Learned, go_on, learn
-from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, NativeQuantization, StorageNeeds
+from octant.quantizers.sign_codes import carried_signs, sign_storage
+from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 from octant.work import Work
 
 SWEEPS = 8
 """Rounds over all bits when a vector is encoded; more gain little."""
 KICKS = 16
 """Bits that are flipped on trial once no single flip helps; twice as many find hardly more."""
-_OVERSAMPLING = 8.0
 
 
 class ComposedBinary(Quantizer):
@@ -94,11 +94,7 @@ class ComposedBinary(Quantizer):
     def storage(self, dim: int, distance: Distance) -> StorageNeeds:
         del dim
         self.check_distance(distance)
-        # turbo4 is the smallest carrier that keeps signs; it rests on disk and is never compared with a query.
-        return StorageNeeds(
-            self.bits, Distance.DOT, "turbo4", NativeQuantization("binary", 1, query_bits=8),
-            rescore=False, oversampling=_OVERSAMPLING, raw_slope=1.0, raw_slope_by_query_peak=True,
-        )  # fmt: skip
+        return sign_storage(self.bits)
 
     @override
     def vectors_needed(self, dim: int) -> int:
@@ -140,8 +136,7 @@ class ComposedBinary(Quantizer):
     def _decode(self, codes: CodeArray) -> FloatArray:
         if codes.shape[1] != self.bits:
             raise DimensionError(f"{self!r} makes codes of {self.bits} coordinates, got {codes.shape[1]}")
-        # What turbo4 gives back is no longer -1 and +1, but the signs survive it.
-        signs = np.where(codes >= 0, 1, -1).astype(np.float32)
+        signs = carried_signs(codes)
         return np.asarray(self.mean_ + signs @ self.reader_, np.float32)
 
     def _encode_query(self, q: FloatArray, distance: Distance) -> EncodedQueries:

@@ -13,11 +13,11 @@ from octant.errors import DimensionError
 from octant.quantizers.arguments import count
 from octant.quantizers.base import Quantizer
 from octant.quantizers.sample import check_varied
-from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, NativeQuantization, StorageNeeds
+from octant.quantizers.sign_codes import carried_signs, sign_storage
+from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 
 SAMPLE = 50_000
 """Most vectors that a fit looks at: it needs a mean, two averages and, below one bit a dimension, a covariance."""
-_OVERSAMPLING = 8.0
 
 
 class RaBitQ(Quantizer):
@@ -68,10 +68,7 @@ class RaBitQ(Quantizer):
     def storage(self, dim: int, distance: Distance) -> StorageNeeds:
         self.check_distance(distance)
         self.output_dim(dim)
-        return StorageNeeds(
-            self.bits or dim, Distance.DOT, "turbo4", NativeQuantization("binary", 1, query_bits=8),
-            rescore=False, oversampling=_OVERSAMPLING, raw_slope=1.0, raw_slope_by_query_peak=True,
-        )  # fmt: skip
+        return sign_storage(self.bits or dim)
 
     @override
     def output_dim(self, dim: int) -> int:
@@ -106,8 +103,7 @@ class RaBitQ(Quantizer):
     def _decode(self, codes: CodeArray) -> FloatArray:
         if codes.shape[1] != len(self.basis_):
             raise DimensionError(f"{self!r} makes codes of {len(self.basis_)} coordinates, got {codes.shape[1]}")
-        # What turbo4 gives back is no longer -1 and +1, but the signs survive it.
-        signs = np.where(codes >= 0, 1, -1).astype(np.float32)
+        signs = carried_signs(codes)
         return np.asarray(self.mean_ + self.step_ * (signs @ self.basis_), np.float32)
 
     def _encode_query(self, q: FloatArray, distance: Distance) -> EncodedQueries:

@@ -15,15 +15,15 @@ from octant.quantizers.arguments import count, one_of
 from octant.quantizers.base import Quantizer
 from octant.quantizers.recurrent_maps import Maps, names, recurrent_signs, unit
 from octant.quantizers.sample import check_varied
+from octant.quantizers.sign_codes import carried_signs, sign_storage
 from octant.quantizers.symmetric import ComposedCodes
 from octant.quantizers.training import Schedule, Split, need_torch, train
-from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, NativeQuantization, StorageNeeds
+from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 from octant.work import Work, fingerprint
 
 SAMPLE = 100_000
 """Most vectors that a fit draws batches from."""
 METHODS = ("linear", "mlp", "residual", "float")
-_OVERSAMPLING = 8.0
 
 
 class RecurrentBinary(Quantizer):
@@ -146,11 +146,7 @@ class RecurrentBinary(Quantizer):
             return StorageNeeds(self.dim, Distance.DOT)
         if self.decoder == "mlp":
             return StorageNeeds(-(-self.bits // 8), Distance.DOT, "uint8", scored=False)
-        # turbo4 is the smallest carrier that keeps signs; it rests on disk and is never compared with a query.
-        return StorageNeeds(
-            self.bits, Distance.DOT, "turbo4", NativeQuantization("binary", 1, query_bits=8),
-            rescore=False, oversampling=_OVERSAMPLING, raw_slope=1.0, raw_slope_by_query_peak=True,
-        )  # fmt: skip
+        return sign_storage(self.bits)
 
     @override
     def vectors_needed(self, dim: int) -> int:
@@ -231,7 +227,7 @@ class RecurrentBinary(Quantizer):
             return np.asarray(codes, np.float32)
         if self.decoder == "mlp":
             codes = np.unpackbits(_octets(codes), axis=1, count=self.bits).astype(np.float32) - np.float32(0.5)
-        return np.where(codes >= 0, 1, -1).astype(np.float32)
+        return carried_signs(codes)
 
     def _decode(self, codes: CodeArray) -> FloatArray:
         width = self.storage(0, Distance.DOT).width
