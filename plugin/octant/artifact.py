@@ -17,7 +17,8 @@ from safetensors import numpy as safetensors
 
 from octant.assemble import quantizer_class
 from octant.errors import ArtifactError
-from octant.quantizers.base import Chain, Quantizer, SecondCopy
+from octant.quantizers.base import Quantizer, SecondCopy
+from octant.quantizers.chain import Chain
 from octant.records import JSON
 from octant.representation import Representation
 

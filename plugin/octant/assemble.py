@@ -11,7 +11,8 @@ from typing import NoReturn
 
 from octant import registry
 from octant.errors import InputError, PluginError, SpecError, UnknownPluginError
-from octant.quantizers.base import Chain, Quantizer, SecondCopy
+from octant.quantizers.base import Quantizer, SecondCopy
+from octant.quantizers.chain import Chain
 from octant.records import Distance, StorageNeeds
 from octant.spec import Argument, Call, Pipeline, SpecTree, nearest
 

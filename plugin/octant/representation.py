@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from octant import assemble
 from octant.errors import InputError, SpecError
-from octant.quantizers.base import Chain, Quantizer, most_seen
+from octant.quantizers.base import Quantizer
+from octant.quantizers.chain import Chain, most_seen
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 from octant.spec import parse
 from octant.vectors import as_rows, drawn

@@ -10,7 +10,8 @@ import numpy as np
 from octant import artifact
 from octant.assemble import quantizer_class
 from octant.errors import NotFittedError, OctantError, PluginError, VectorValueError
-from octant.quantizers.base import Chain, Quantizer, SecondCopy
+from octant.quantizers.base import Quantizer, SecondCopy
+from octant.quantizers.chain import Chain
 from octant.quantizers.native import Float32
 from octant.records import CodeArray, Distance, FloatArray
 from octant.representation import Representation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from octant.quantizers.base import Chain
+from octant.quantizers.chain import Chain
 from octant.quantizers.native import Binary, Float32
 from octant.records import Distance, NativeQuantization
 from octant.representation import Representation

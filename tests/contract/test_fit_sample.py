@@ -11,7 +11,7 @@ import pytest
 import octant.vectors
 from octant import Collection
 from octant.errors import VectorValueError
-from octant.quantizers.base import Chain
+from octant.quantizers.chain import Chain
 from octant.quantizers.native import Float32, Turbo4
 from octant.quantizers.reduce import PCA
 from octant.representation import Representation

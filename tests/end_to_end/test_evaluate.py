@@ -12,7 +12,7 @@ import pytest
 from octant import HnswSettings, SearchKnobs, embedder, evaluate, quantizer
 from octant.datasets import TextDataset, VectorDataset, hold_out
 from octant.errors import ArtifactError
-from octant.quantizers.base import Chain
+from octant.quantizers.chain import Chain
 from octant.representation import Representation
 
 METRICS = ("recall@10", "recall@100", "ndcg@10", "mrr@10")
