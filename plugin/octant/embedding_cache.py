@@ -1,23 +1,29 @@
-"""Embed the texts of a dataset, and keep the vectors on disk where a folder for them is given."""
+"""Embed the texts of a dataset, and keep the vectors on disk where a folder for them is given.
+
+One file holds the vectors of a model, a role and a list of texts. While they are being made there is a folder of that
+name with a block for every 1,024 texts: a run that is stopped goes on from there.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import tempfile
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from octant import durable
 from octant.embedders import Embedder
 from octant.errors import ArtifactError
 from octant.flow import run
 from octant.records import FloatArray
 
-CHUNK = 1024
-"""Texts handed to the model at a time."""
+BLOCK = 1024
+"""Texts handed to the model, and kept, at a time."""
 
 Role = Literal["documents", "queries"]
 
@@ -42,33 +48,51 @@ def embed(
         Where vectors are kept, one file for a model, a role and a list of texts; without it nothing is kept.
         A model that cannot be probed for free (see :attr:`Embedder.identity`) is told from others by its name.
     progress : callable, optional
-        Called with the number of texts that were just embedded.
+        Called with the number of texts that were just embedded, or found.
 
     Raises
     ------
     ArtifactError
         If a kept file is damaged.
     """
+    blocks = list(_blocks(texts))
     if folder is None:
-        return _embedded(model, role, texts, progress)
+        return np.concatenate([_reported(_embedded(model, role, block), progress) for block in blocks])
     path = Path(folder) / f"{_key(model, role, texts)}.npy"
+    if path.exists():
+        vectors = _kept(path, len(texts))
+        return _reported(vectors, progress)
+    unfinished = path.with_suffix("")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    vectors = np.concatenate(
+        [
+            _reported(_kept_or_embedded(unfinished / f"{number}.npy", model, role, block), progress)
+            for number, block in enumerate(blocks)
+        ]
+    )
+    _keep(path, vectors)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    return vectors
+
+
+def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (texts[start : start + BLOCK] for start in range(0, len(texts), BLOCK))
+
+
+def _kept_or_embedded(path: Path, model: Embedder, role: Role, texts: Sequence[str]) -> FloatArray:
     if not path.exists():
-        _keep(path, _embedded(model, role, texts, progress))
-    elif progress is not None:
-        progress(len(texts))
+        _keep(path, _embedded(model, role, texts))
     return _kept(path, len(texts))
 
 
-def _embedded(
-    model: Embedder, role: Role, texts: Sequence[str], progress: Callable[[int], object] | None
-) -> FloatArray:
-    blocks = []
-    for start in range(0, len(texts), CHUNK):
-        chunk = texts[start : start + CHUNK]
-        blocks.append(run(model.embed_documents(chunk) if role == "documents" else model.embed_queries(chunk)))
-        if progress is not None:
-            progress(len(chunk))
-    return np.concatenate(blocks)
+def _embedded(model: Embedder, role: Role, texts: Sequence[str]) -> FloatArray:
+    return run(model.embed_documents(texts) if role == "documents" else model.embed_queries(texts))
+
+
+def _reported(vectors: FloatArray, progress: Callable[[int], object] | None) -> FloatArray:
+    if progress is not None:
+        progress(len(vectors))
+    return vectors
 
 
 def _key(model: Embedder, role: Role, texts: Sequence[str]) -> str:
@@ -80,11 +104,9 @@ def _key(model: Embedder, role: Role, texts: Sequence[str]) -> str:
 
 
 def _keep(path: Path, vectors: FloatArray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and renamed, so that a killed run leaves no half file under the final name.
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as stream:
-        np.save(stream, vectors, allow_pickle=False)
-    Path(stream.name).replace(path)
+    stream = io.BytesIO()
+    np.save(stream, vectors, allow_pickle=False)
+    durable.write(path, stream.getvalue())
 
 
 def _kept(path: Path, count: int) -> FloatArray:

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from octant import HnswSettings, SearchKnobs, embedder, evaluate, quantizer
+from octant import HnswSettings, SearchKnobs, embedder, embedding_cache, evaluate, quantizer
 from octant.datasets import TextDataset, VectorDataset, hold_out
 from octant.errors import ArtifactError
 from octant.quantizers.chain import Chain
@@ -210,6 +210,28 @@ def test_kept_embeddings_are_used_again(folder, tmp_path):
     again = evaluate(folder, [], counted, rounds=1, cache_dir=tmp_path / "cache")
     assert sum(calls) - embedded <= 1  # at most the probe that tells models apart
     assert again.rows[0].metrics == first.rows[0].metrics
+
+
+def test_an_interrupted_embedding_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding_cache, "BLOCK", 2)
+    texts, asked = [f"text {letter}" for letter in "abcde"], []
+
+    def stopped(given):
+        asked.extend(given)
+        if "text e" in given:
+            raise KeyboardInterrupt("stopped")
+        return letters(given)
+
+    with pytest.raises(KeyboardInterrupt, match="stopped"):
+        embedding_cache.embed(embedder(stopped, name="model"), "documents", texts, folder=tmp_path)
+    assert not list(tmp_path.glob("*.npy"))
+    again, counted = [], []
+    model = embedder(lambda given: again.extend(given) or letters(given), name="model")
+    vectors = embedding_cache.embed(model, "documents", texts, folder=tmp_path, progress=counted.append)
+    assert np.array_equal(vectors, np.array(letters(texts), np.float32))
+    assert [text for text in again if text.startswith("text")] == ["text e"]
+    assert counted == [2, 2, 1]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npy"]  # the blocks are gone
 
 
 def test_embeddings_are_kept_by_model_not_by_its_name(folder, tmp_path):
