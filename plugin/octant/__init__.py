@@ -6,7 +6,8 @@ from octant.diversify import diversify, maximal_marginal_relevance
 from octant.embedders import Embedder, embedder
 from octant.evaluate import evaluate
 from octant.fusion import Fusion
-from octant.layout import HnswSettings, SearchKnobs
+from octant.layout import HnswSettings, MemoryPlacement, SearchKnobs
+from octant.recommendation import Expected, Recommendation
 from octant.records import (
     Candidate,
     Component,
@@ -28,11 +29,14 @@ __all__ = [
     "Distance",
     "Embedder",
     "EmbeddingIdentity",
+    "Expected",
     "FitReport",
     "Footprint",
     "Fusion",
     "HnswSettings",
+    "MemoryPlacement",
     "Ranking",
+    "Recommendation",
     "Representation",
     "SearchKnobs",
     "SparseVector",

@@ -19,10 +19,11 @@ from octant.errors import InputError
 from octant.filters import as_filter, map_ids
 from octant.flow import Flow, arun, awaitable, blocking, run, step
 from octant.fusion import Fusion
-from octant.layout import HnswSettings, SearchKnobs
+from octant.layout import HnswSettings, MemoryPlacement, SearchKnobs
 from octant.location import Location, store_at
 from octant.manifest import Manifest
 from octant.oversampling import CoverageCurve
+from octant.recommendation import Recommendation
 from octant.records import (
     JSON,
     Candidate,
@@ -35,10 +36,12 @@ from octant.records import (
 from octant.representation import Representation
 from octant.search import Mode, Request
 from octant.sparse import sparse_encoder
+from octant.terms import Terms
 from octant.version import __version__
 from octant.work import Work, progress_bar
 
 SPARSE_NAME = "sparse"
+DEFAULT_REPRESENTATION = "turbo8"
 DEFAULT_KNOBS = SearchKnobs()
 ANSWERS = 10
 """Answers for which a description says what a search reads."""
@@ -83,14 +86,17 @@ def _create(
     *,
     location: Location = ":memory:",
     embedding: object | None = None,
-    represent: str = "turbo8",
-    distance: str | Distance = Distance.COSINE,
+    represent: str | None = None,
+    distance: str | Distance | None = None,
     dimension: int | None = None,
     sparse: object | None = None,
     sparse_name: str = SPARSE_NAME,
     vector_name: str = "",
     text_key: str = TEXT_KEY,
     hnsw: HnswSettings | None = None,
+    placement: MemoryPlacement | None = None,
+    knobs: SearchKnobs | None = None,
+    recommendation: Recommendation | str | Path | None = None,
     seed: int = 0,
     exist_ok: bool = False,
     overwrite: bool = False,
@@ -111,10 +117,11 @@ def _create(
     embedding : optional
         A LangChain ``Embeddings``, the name or path of a sentence-transformers model, or a callable from a
         list of texts to (n, dim) vectors. Not needed where only vectors are added and searched.
-    represent : str
-        Spec of how vectors are stored, e.g. ``"turbo8"``, ``"pca(192)|float8"``,
+    represent : str, optional
+        Spec of how vectors are stored, e.g. ``"turbo8"`` (the default), ``"pca(192)|float8"``,
         ``"coarse=turbo4|turbo(1); fine=float8"``.
-    distance : {"cosine", "dot", "euclid", "manhattan"}
+    distance : {"cosine", "dot", "euclid", "manhattan"}, optional
+        Cosine by default.
     dimension : int, optional
         Of the embeddings; 0 stores sparse vectors only.
     sparse : optional
@@ -124,6 +131,13 @@ def _create(
     text_key : str
         Payload key of the text.
     hnsw : HnswSettings, optional
+    placement : MemoryPlacement, optional
+        Where codes, originals, graph and payload live.
+    knobs : SearchKnobs, optional
+        Kept with the collection, for every search that is given none.
+    recommendation : Recommendation, str or Path, optional
+        What ``octant tune`` recommends, or the path of its JSON: sets ``represent``, ``hnsw``, ``placement`` and
+        ``knobs``, none of which may be given beside it, and must be for this distance and dimension.
     seed : int
         Of everything random in a fit.
     exist_ok : bool
@@ -137,29 +151,37 @@ def _create(
     ------
     SpecError, InputError
         If the spec or an argument is impossible.
+    ArtifactError
+        If the recommendation cannot be read.
     CollectionExistsError, LockedError, MismatchError, UnavailableError, UnsupportedError
     """
     if exist_ok and overwrite:
         raise InputError("exist_ok opens what is there, overwrite deletes it: choose one")
+    terms = Terms(represent, None if distance is None else Distance.parse(distance), dimension, hnsw, placement, knobs)
+    if recommendation is not None:
+        terms = terms.with_recommended(Recommendation.of(recommendation))
+    representation = Representation.parse(terms.represent or DEFAULT_REPRESENTATION)
     model = embedder(embedding)
     encoder = None if sparse is None else sparse_encoder(sparse)
     manifest = Manifest(
-        represent=Representation.parse(represent).spec,
-        distance=Distance.parse(distance),
-        dimension=dimension,
+        represent=representation.spec,
+        distance=terms.distance or Distance.COSINE,
+        dimension=terms.dimension,
         embedding=None,
         artifact=None,
         vector_name=vector_name,
         text_key=text_key,
         sparse=None if encoder is None else encoder.identity,
         sparse_name=None if encoder is None else sparse_name,
-        hnsw=hnsw or HnswSettings(),
+        hnsw=terms.hnsw or HnswSettings(),
         seed=seed,
         octant=__version__,
+        placement=terms.placement or MemoryPlacement(),
+        knobs=terms.knobs,
     )
     store = store_at(location, name, client_options=client_options, collection_options=collection_options)
-    core = Core(store, Representation.parse(represent), manifest, model, encoder)
-    yield from _or_close(core, core_flows.create(core, exist_ok=exist_ok, overwrite=overwrite))
+    core = Core(store, representation, manifest, model, encoder)
+    yield from _or_close(core, core_flows.create(core, terms, exist_ok=exist_ok, overwrite=overwrite))
     return cls(name, core)
 
 
@@ -471,9 +493,8 @@ class Collection:
         ----------
         queries : list of str, or (n, dim) array_like
         """
-        request = Request(
-            k, offset, filter, score_threshold, knobs or DEFAULT_KNOBS, mode, Fusion.parse(fusion), with_vectors
-        )
+        knobs = knobs or self._core.manifest.knobs or DEFAULT_KNOBS
+        request = Request(k, offset, filter, score_threshold, knobs, mode, Fusion.parse(fusion), with_vectors)
         return (yield from searching.search(self._core, list(queries), request))
 
     search_batch = blocking(_search_batch)
@@ -506,6 +527,7 @@ class Collection:
         offset : int
             Answers to leave out at the top.
         knobs : SearchKnobs, optional
+            In place of those that are kept with the collection, all of them.
         mode : {"dense", "sparse", "hybrid"}
         fusion : {"rrf", "dbsf"} or Fusion
             Of a hybrid search.

@@ -17,13 +17,14 @@ from octant.errors import CollectionExistsError, DimensionError, InputError, Mis
 from octant.flow import Flow, step
 from octant.identity import complete, same_model
 from octant.ids import IdCodec
-from octant.layout import CollectionLayout, Stages, VectorLayout, lay_out
+from octant.layout import CollectionLayout, MemoryPlacement, Stages, VectorLayout, lay_out
 from octant.manifest import Manifest
 from octant.oversampling import DEFAULT_COVERAGE, CoverageCurve
 from octant.records import Distance, EmbeddingIdentity, FitReport, FloatArray
 from octant.representation import Representation
 from octant.sparse import Bm25, SparseEncoder, sparse_encoder
 from octant.store.base import Store
+from octant.terms import Terms
 from octant.vectors import as_matrix, unit_rows
 from octant.work import QUIET, Work
 
@@ -142,7 +143,7 @@ class Core:
 # -- coming to be --------------------------------------------------------------------------------
 
 
-def create(core: Core, *, exist_ok: bool, overwrite: bool) -> Flow[None]:
+def create(core: Core, terms: Terms, *, exist_ok: bool, overwrite: bool) -> Flow[None]:
     """Make the collection, or leave it a draft while its dimension is unknown.
 
     Raises
@@ -156,9 +157,8 @@ def create(core: Core, *, exist_ok: bool, overwrite: bool) -> Flow[None]:
         if overwrite:
             yield from core.store.drop()
         elif exist_ok:
-            wanted = core.representation.spec
             yield from open_existing(core)
-            expect(core, represent=wanted)
+            terms.check(core.manifest, foreign=core.foreign)
             return
         else:
             raise CollectionExistsError(
@@ -189,12 +189,12 @@ def materialize(core: Core, dimension: int) -> Flow[None]:
     if dimension == 0:
         if core.sparse is None:
             raise InputError("dimension=0 means sparse vectors only: name their encoder too, as in sparse='bm25'")
-        layout = CollectionLayout((), manifest.sparse_name)
+        layout = CollectionLayout((), manifest.sparse_name, manifest.placement.payload)
     else:
         core.representation.check(dimension, core.distance)
         coarse, fine = core.representation.needs(dimension, core.distance)
         stages = Stages.of(coarse, fine, manifest.vector_name)
-        layout = lay_out(stages, hnsw=manifest.hnsw, sparse=manifest.sparse_name)
+        layout = lay_out(stages, hnsw=manifest.hnsw, placement=manifest.placement, sparse=manifest.sparse_name)
     yield from core.store.create(layout, manifest.to_json())
     core.manifest = manifest
 
@@ -255,6 +255,17 @@ def _adopt(core: Core) -> Flow[None]:
         distance=vector.metric,
         dimension=vector.size,
         hnsw=vector.hnsw,
+        placement=_placement(vector, layout),
+    )
+
+
+def _placement(vector: VectorLayout, layout: CollectionLayout) -> MemoryPlacement:
+    copied = vector.quantization is not None
+    return MemoryPlacement(
+        graph=vector.graph_placement,
+        codes=vector.quantization_placement if copied else vector.placement,
+        originals=vector.placement if copied else "cold",
+        payload=layout.payload_placement,
     )
 
 

@@ -55,6 +55,46 @@ NO_GRAPH = HnswSettings(m=0)
 
 
 @dataclass(frozen=True)
+class MemoryPlacement:
+    """Where each part of a collection lives; everything has its file on disk wherever it is held.
+
+    Attributes
+    ----------
+    graph : {"cached", "pinned", "cold"}
+        Of what is searched.
+    codes : {"pinned", "cached", "cold"} or None
+        What is searched. None pins a second copy and caches an only copy, which Qdrant cannot pin.
+    originals : {"cold", "cached"}
+        Vectors behind a second copy, and everything of a fine stage.
+    payload : {"cold", "cached"}
+
+    Raises
+    ------
+    InputError
+        For a placement that Qdrant does not have.
+    """
+
+    graph: Placement = "cached"
+    codes: Placement | None = None
+    originals: Placement = "cold"
+    payload: Placement = "cold"
+
+    def __post_init__(self) -> None:
+        for part, value in asdict(self).items():
+            allowed = _ALLOWED[part]
+            if value not in allowed and not (part == "codes" and value is None):
+                raise InputError(f"Qdrant holds the {part} {' or '.join(allowed)}; got {value!r}")
+
+
+_ALLOWED: dict[str, tuple[Placement, ...]] = {
+    "graph": ("pinned", "cached", "cold"),
+    "codes": ("pinned", "cached", "cold"),
+    "originals": ("cached", "cold"),
+    "payload": ("cached", "cold"),
+}
+
+
+@dataclass(frozen=True)
 class VectorLayout:
     """One named dense vector of a collection.
 
@@ -70,6 +110,8 @@ class VectorLayout:
     quantization : NativeQuantization or None
     quantization_placement : {"pinned", "cached", "cold"}
     hnsw : HnswSettings
+    graph_placement : {"pinned", "cached", "cold"}
+        Says nothing where ``hnsw.m`` is 0.
     """
 
     name: str
@@ -80,6 +122,7 @@ class VectorLayout:
     quantization: NativeQuantization | None
     quantization_placement: Placement
     hnsw: HnswSettings
+    graph_placement: Placement = "cached"
 
 
 @dataclass(frozen=True)
@@ -166,30 +209,42 @@ def lay_out(
     stages: Stages,
     *,
     hnsw: HnswSettings | None = None,
+    placement: MemoryPlacement | None = None,
     sparse: str | None = None,
-    payload_placement: Placement = "cold",
 ) -> CollectionLayout:
-    """The collection that holds ``stages``: what is searched in RAM, what only rescores cold and without a graph."""
-    hnsw = hnsw or HnswSettings()
-    vectors = [_vector(stages.coarse, hnsw, searched=True)]
+    """The collection that holds ``stages``: unless told otherwise what is searched in RAM, the rest cold.
+
+    A fine stage has no graph, since nothing searches it.
+
+    Raises
+    ------
+    InputError
+        If an only copy shall be pinned: Qdrant pins second copies only.
+    """
+    hnsw, placement = hnsw or HnswSettings(), placement or MemoryPlacement()
+    vectors = [_searched(stages.coarse, hnsw, placement)]
     if stages.fine is not None:
-        vectors.append(_vector(stages.fine, NO_GRAPH, searched=False))
-    return CollectionLayout(tuple(vectors), sparse, payload_placement)
+        vectors.append(_vector(stages.fine, NO_GRAPH, placement.originals, placement.originals, "cold"))
+    return CollectionLayout(tuple(vectors), sparse, placement.payload)
 
 
-def _vector(stage: Stage, hnsw: HnswSettings, *, searched: bool) -> VectorLayout:
-    needs = stage.needs
+def _searched(stage: Stage, hnsw: HnswSettings, placement: MemoryPlacement) -> VectorLayout:
+    graph = placement.graph if hnsw.m else "cold"
     # A second copy is what gets searched, so the stored vector behind it can rest on disk.
-    in_ram = searched and needs.quantization is None
+    if stage.needs.quantization is not None:
+        return _vector(stage, hnsw, placement.originals, placement.codes or "pinned", graph)
+    if placement.codes == "pinned":
+        raise InputError(
+            f"codes='pinned' needs a second copy, and {stage.needs.datatype} is the only one here: Qdrant holds it "
+            "cached or cold; leave codes out, or choose a representation with a second copy, e.g. 'turbo8|turbo(1)'"
+        )
+    return _vector(stage, hnsw, placement.codes or "cached", placement.codes or "pinned", graph)
+
+
+def _vector(stage: Stage, hnsw: HnswSettings, stored: Placement, copy: Placement, graph: Placement) -> VectorLayout:
+    needs = stage.needs
     return VectorLayout(
-        name=stage.name,
-        size=needs.width,
-        metric=needs.metric,
-        datatype=needs.datatype,
-        placement="cached" if in_ram else "cold",
-        quantization=needs.quantization,
-        quantization_placement="pinned" if searched else "cold",
-        hnsw=hnsw,
+        stage.name, needs.width, needs.metric, needs.datatype, stored, needs.quantization, copy, hnsw, graph
     )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 from octant.errors import ArtifactError
-from octant.layout import HnswSettings
+from octant.layout import HnswSettings, MemoryPlacement, SearchKnobs
 from octant.oversampling import CoverageCurve
 from octant.records import JSON, Distance, EmbeddingIdentity
 
 FORMAT = 1
+_LATER = ("coverage", "placement", "knobs")
+"""What collections of earlier releases do not say; the defaults are what they have."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class Manifest:
         Version of the library that created the collection.
     coverage : CoverageCurve or None
         How many candidates two stages need; None where it was not measured, or there is one stage.
+    placement : MemoryPlacement
+    knobs : SearchKnobs or None
+        What a search uses that is given none; None leaves it to the representation.
     """
 
     represent: str
@@ -58,6 +63,8 @@ class Manifest:
     seed: int
     octant: str
     coverage: CoverageCurve | None = None
+    placement: MemoryPlacement = field(default_factory=MemoryPlacement)
+    knobs: SearchKnobs | None = None
 
     def to_json(self) -> dict[str, JSON]:
         """The manifest as JSON values."""
@@ -79,14 +86,17 @@ class Manifest:
                 f"of Octant ({value.get('octant', 'unknown')}), upgrade qdrant-octant to open it"
             )
         try:
-            # Collections of the first release know no coverage.
-            known = {entry.name: value[entry.name] for entry in fields(cls) if entry.name != "coverage"}
+            known = {entry.name: value[entry.name] for entry in fields(cls) if entry.name not in _LATER}
             known["distance"] = Distance.parse(known["distance"])
             known["hnsw"] = HnswSettings(**known["hnsw"])
             if known["embedding"] is not None:
                 known["embedding"] = EmbeddingIdentity(**known["embedding"])
             if value.get("coverage") is not None:
                 known["coverage"] = CoverageCurve.from_json(value["coverage"])
+            if value.get("placement") is not None:
+                known["placement"] = MemoryPlacement(**value["placement"])
+            if value.get("knobs") is not None:
+                known["knobs"] = SearchKnobs(**value["knobs"])
             return cls(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"the collection's manifest is damaged ({type(error).__name__}: {error})") from error

@@ -18,7 +18,15 @@ from qdrant_client import grpc as messages
 from fake_server import FakeQdrant, Request, serving
 from octant.errors import UnavailableError
 from octant.flow import arun, run
-from octant.layout import CollectionLayout, HnswSettings, PointBatch, Stages, VectorQuery, lay_out
+from octant.layout import (
+    CollectionLayout,
+    HnswSettings,
+    MemoryPlacement,
+    PointBatch,
+    Stages,
+    VectorQuery,
+    lay_out,
+)
 from octant.records import Component, Distance, NativeQuantization, StorageNeeds
 from octant.store.client import ClientStore
 from octant.store.client_connection import RetrySettings
@@ -28,7 +36,11 @@ TURBO = StorageNeeds(4, Distance.DOT, "turbo4", NativeQuantization("turbo", 1))
 LAYOUTS = {
     "unnamed": lay_out(Stages.of(StorageNeeds(4, Distance.COSINE, "turbo8"), None)),
     "unnamed and sparse": lay_out(Stages.of(StorageNeeds(4, Distance.COSINE, "float16"), None), sparse="bm25"),
-    "named": lay_out(Stages.of(TURBO, None, "text"), hnsw=HnswSettings(8, 50, 20, 30), payload_placement="cached"),
+    "named": lay_out(
+        Stages.of(TURBO, None, "text"),
+        hnsw=HnswSettings(8, 50, 20, 30),
+        placement=MemoryPlacement("pinned", "cached", "cached", payload="cached"),
+    ),
     "two stages": lay_out(Stages.of(TURBO, StorageNeeds(8, Distance.DOT, "uint8", scored=False)), sparse="bm25"),
     "scalar": lay_out(Stages.of(StorageNeeds(4, Distance.EUCLID, "float32", NativeQuantization("scalar", 8)), None)),
     "product": lay_out(

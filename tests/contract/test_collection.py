@@ -315,7 +315,7 @@ def test_overwrite_and_exist_ok(location):
         Collection.create("c", location=location, represent="float32")
     with Collection.create("c", location=location, represent="float32", exist_ok=True) as c:
         assert c.count() == 30
-    with pytest.raises(octant.errors.MismatchError, match="stores 'float32', expected 'turbo8'"):
+    with pytest.raises(octant.errors.MismatchError, match="represent is 'float32', expected 'turbo8'"):
         Collection.create("c", location=location, represent="turbo8", exist_ok=True)
     with Collection.create("c", location=location, represent="turbo8", overwrite=True) as c:
         assert c.count() == 0

@@ -55,11 +55,11 @@ def _sparse(vectors: Mapping[str, models.SparseVectorParams]) -> str | None:
 
 def _payload(params: models.CollectionParams) -> Placement:
     memory = None if params.payload is None else params.payload.memory
-    return _placement(memory, "cached" if params.on_disk_payload is False else "cold")
+    return _unpinned(_placement(memory, "cached" if params.on_disk_payload is False else "cold"))
 
 
 def _vector(name: str, entry: models.VectorParams, config: models.CollectionConfig) -> VectorLayout:
-    placement = _placement(entry.memory, "cold" if entry.on_disk else "cached")
+    placement = _unpinned(_placement(entry.memory, "cold" if entry.on_disk else "cached"))
     copy = entry.quantization_config or config.quantization_config
     return VectorLayout(
         name=name,
@@ -70,6 +70,7 @@ def _vector(name: str, entry: models.VectorParams, config: models.CollectionConf
         quantization=None if copy is None else _quantization(copy),
         quantization_placement=_copy_placement(copy, placement),
         hnsw=_hnsw(entry, config),
+        graph_placement=_graph_placement(entry, config),
     )
 
 
@@ -90,6 +91,23 @@ def _hnsw(entry: models.VectorParams, config: models.CollectionConfig) -> HnswSe
     }
     threshold = config.optimizer_config.indexing_threshold
     return HnswSettings(**chosen, indexing_threshold=default.indexing_threshold if threshold is None else threshold)
+
+
+def _graph_placement(entry: models.VectorParams, config: models.CollectionConfig) -> Placement:
+    own, common = entry.hnsw_config, config.hnsw_config
+    if (common.m if own is None or own.m is None else own.m) == 0:
+        return "cold"
+    for settings in (own, common):
+        if settings is not None and settings.memory is not None:
+            return _placement(settings.memory, "cached")
+        if settings is not None and settings.on_disk is not None:
+            return "cold" if settings.on_disk else "cached"
+    return "cached"
+
+
+def _unpinned(placement: Placement) -> Placement:
+    # Qdrant takes "pinned" for stored vectors and payload too, and holds them cached.
+    return "cached" if placement == "pinned" else placement
 
 
 def _quantization(copy: models.QuantizationConfig) -> NativeQuantization:

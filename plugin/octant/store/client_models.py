@@ -75,16 +75,16 @@ def _vector(vector: VectorLayout) -> models.VectorParams:
         datatype=_member(models.Datatype, vector.datatype),
         memory=_memory(vector.placement),
         quantization_config=_quantization(vector.quantization, vector.quantization_placement),
-        hnsw_config=_hnsw(vector.hnsw),
+        hnsw_config=_hnsw(vector.hnsw, vector.graph_placement),
     )
 
 
-def _hnsw(hnsw: HnswSettings) -> models.HnswConfigDiff:
+def _hnsw(hnsw: HnswSettings, placement: Placement) -> models.HnswConfigDiff:
     return models.HnswConfigDiff(
         m=hnsw.m,
         ef_construct=hnsw.ef_construct,
         full_scan_threshold=hnsw.full_scan_threshold,
-        memory=models.Memory.CACHED,
+        memory=_memory(placement if hnsw.m else "cold"),
     )
 
 

@@ -46,8 +46,8 @@ def _component(parts: tuple[str, ...], layout: CollectionLayout) -> _KEY:
     if folder == "vector_index":
         if vector_name == layout.sparse:
             return "sparse index", vector_name, "pinned"
-        edges = next(entry for entry in layout.vectors if entry.name == vector_name).hnsw.m
-        return "graph", vector_name, "cached" if edges else "cold"
+        vector = next(entry for entry in layout.vectors if entry.name == vector_name)
+        return "graph", vector_name, vector.graph_placement if vector.hnsw.m else "cold"
     if folder == "payload_storage":
         return "payload", None, layout.payload_placement
     if folder == "payload_index":

@@ -77,7 +77,7 @@ def _vector(vector: VectorLayout) -> qe.EdgeVectorParams:
             ef_construct=hnsw.ef_construct,
             full_scan_threshold=hnsw.full_scan_threshold,
             # Without edges a few bytes a point are kept that no search reads.
-            memory=qe.Memory.Cached if hnsw.m else qe.Memory.Cold,
+            memory=_MEMORY[vector.graph_placement if hnsw.m else "cold"],
         ),
         memory=_MEMORY[vector.placement],
     )
