@@ -9,9 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from octant.errors import UnsupportedError
 from octant.flow import Flow, step
-from octant.layout import CollectionLayout, PointBatch, StoredPoint, VectorQuery
-from octant.records import JSON, Filter, Footprint
+from octant.layout import CollectionLayout, PointBatch, StoredPoint, VectorLayout, VectorQuery
+from octant.records import JSON, CodeArray, Filter, Footprint
+from octant.schema import CollectionSchema, PayloadIndex, SparseVectorSchema
 
 Progress = Callable[[int], object]
 """Called with the number of points that were just acknowledged."""
@@ -93,6 +95,203 @@ class Store(ABC):
     def drop_checkpoints(self) -> Flow[None]:
         """Delete what is in :attr:`checkpoints`: a fit is complete."""
         return step(lambda: None)
+
+    # -- collections that anyone made ----------------------------------------------------------
+
+    def schema(self) -> Flow[CollectionSchema]:
+        """Everything about the collection but its points, whoever made it; the collection must be open.
+
+        Raises
+        ------
+        UnsupportedError
+            If the collection says something of itself that cannot be read back: what, and what to do.
+        CollectionNotFoundError, UnavailableError
+        """
+        raise UnsupportedError(f"the engine {self.engine} has no schema()")
+
+    def create_like(self, schema: CollectionSchema, vectors: Sequence[VectorLayout] = ()) -> Flow[None]:
+        """Make the collection with everything ``schema`` holds, and Octant's own ``vectors`` beside it.
+
+        What ``schema`` carries keeps its settings to the letter: dense vectors, multivectors, sparse vectors,
+        payload indexes, metadata, options; so do its manifests. Leave out what ``vectors`` replaces with
+        :meth:`~octant.schema.CollectionSchema.without`. Payload indexes are made before the first point, as Qdrant
+        wants it; after a kill between the collection and its last index, call :meth:`index_payload` again for
+        each: an index that is there already is no error.
+
+        Raises
+        ------
+        InputError
+            If a name occurs twice, or there is nothing to store.
+        CollectionExistsError, LockedError, UnavailableError
+        UnsupportedError
+            If this engine cannot keep a part of it, or the server is too old for it; nothing was made.
+        """
+        raise UnsupportedError(f"the engine {self.engine} has no create_like()")
+
+    def add_vectors(
+        self, vectors: Sequence[VectorLayout] = (), sparse: Sequence[SparseVectorSchema] = ()
+    ) -> Flow[None]:
+        """Add named vectors to a collection that holds points; those have none of them until they are written.
+
+        Adding one that is there already, with the same size, distance and datatype, is no error, so that a killed
+        migration may ask again.
+
+        Raises
+        ------
+        InputError
+            If one is there already and is another.
+        UnsupportedError
+            If the server is older than 1.18.
+        """
+        raise UnsupportedError(f"the engine {self.engine} has no add_vectors()")
+
+    def drop_vectors(self, names: Sequence[str]) -> Flow[None]:
+        """Take the vectors ``names``, dense or sparse, from the collection and every point; unknown ones are no error.
+
+        Raises
+        ------
+        InputError
+            For the only dense vector of a collection, where it has no name: Qdrant cannot drop that.
+        UnsupportedError
+            If the server is older than 1.18.
+        """
+        raise UnsupportedError(f"the engine {self.engine} has no drop_vectors()")
+
+    def read(
+        self, *, filter: Filter | None = None, limit: int = 256, offset: int | str | None = None,  # noqa: A002
+        vectors: Sequence[str] | None = None, with_payload: bool = True,
+    ) -> Flow[tuple[list[StoredPoint], int | str | None]]:  # fmt: skip
+        """A page of points by id with dense, sparse and multivectors, and where the next page starts (None: end).
+
+        Parameters
+        ----------
+        filter : mapping, optional
+        limit : int
+            Points wanted; a server in strict mode may give fewer, never none before the end.
+        offset : int or str, optional
+            What the page before returned, or the first id wanted: reading resumes there, in another process too.
+        vectors : sequence of str, optional
+            Names; all of them without it. Compressed datatypes come back as the floats they decode to.
+        with_payload : bool
+
+        Raises
+        ------
+        UnsupportedError
+            If the server refuses to be read like this (strict mode): its words, and what to change.
+        """
+        raise UnsupportedError(f"the engine {self.engine} has no read()")
+
+    def sample(
+        self, count: int, *, seed: int = 0, filter: Filter | None = None,  # noqa: A002
+        vectors: Sequence[str] | None = None, with_payload: bool = True,
+    ) -> Flow[list[StoredPoint]]:  # fmt: skip
+        """``count`` points drawn at random from the whole collection, or all where there are no more.
+
+        Uniform over ids, whatever they look like, and the same for one seed while the points stay the same, on
+        every engine. Reads little more than it returns (Qdrant's ``slice`` condition); servers before 1.19 have to
+        list their ids for it.
+
+        Raises
+        ------
+        InputError
+            If ``count`` is not positive.
+        UnsupportedError
+            As :meth:`read`.
+        """
+        raise UnsupportedError(f"the engine {self.engine} has no sample()")
+
+    def write_vectors(
+        self, ids: Sequence[int | str], vectors: Mapping[str, CodeArray], *, batch_size: int = 256,
+        progress: Progress | None = None,
+    ) -> Flow[list[int | str]]:  # fmt: skip
+        """Write vectors of points that exist, and leave their payload and other vectors alone.
+
+        Parameters
+        ----------
+        ids : sequence of int or str
+        vectors : mapping from name to (n, width) float32 or uint8
+        batch_size : int
+        progress : callable, optional
+
+        Returns
+        -------
+        list of int or str
+            Ids of points that are not there (any more): nothing was written or created for them.
+
+        Raises
+        ------
+        PartialUploadError, UnavailableError, StoreError
+        """
+        raise UnsupportedError(f"the engine {self.engine} has no write_vectors()")
+
+    def drop_manifest(self, vector_name: str) -> Flow[None]:
+        """Forget the manifest of the representation under ``vector_name``; no error if there is none."""
+        raise UnsupportedError(f"the engine {self.engine} has no drop_manifest()")
+
+    def create_index(self, index: PayloadIndex) -> Flow[None]:
+        """Index a payload field with all its parameters; one that is there already is no error."""
+        raise UnsupportedError(f"the engine {self.engine} has no create_index()")
+
+    # -- other names ---------------------------------------------------------------------------
+
+    @property
+    def collection(self) -> str:
+        """The collection's own name; once opened through an alias, the name behind it.
+
+        An open store stays with the collection it opened when the alias moves on.
+        """
+        raise UnsupportedError(f"the engine {self.engine} has no aliases")
+
+    def aliases(self) -> Flow[Mapping[str, str]]:
+        """Every alias at this location, and the collection it stands for."""
+        raise UnsupportedError(f"the engine {self.engine} has no aliases")
+
+    def switch_alias(self, alias: str, to: str | None, *, set_aside: str | None = None) -> Flow[None]:
+        """Let ``alias`` stand for the collection ``to``, in one step: nobody ever finds nothing.
+
+        Parameters
+        ----------
+        alias : str
+            Need not exist yet.
+        to : str or None
+            A collection; None takes the alias away.
+        set_aside : str, optional
+            Edge only: new name of the collection that is called ``alias`` itself, which no server can rename. Close
+            it first.
+
+        Raises
+        ------
+        CollectionNotFoundError
+            If there is no collection ``to``.
+        CollectionExistsError
+            If a collection is called ``alias`` itself, and is not set aside.
+        LockedError, UnsupportedError, UnavailableError
+        """
+        raise UnsupportedError(f"the engine {self.engine} has no aliases")
+
+    # -- notes ---------------------------------------------------------------------------------
+
+    def write_state(self, key: str, value: JSON) -> Flow[None]:
+        """Keep ``value`` with the collection under ``key``: durable, and replaced in one step.
+
+        For small things, such as how far a migration has come; nobody but its writer reads it, and a schema does
+        not show it.
+        """
+        raise UnsupportedError(f"the engine {self.engine} has no write_state()")
+
+    def read_state(self, key: str) -> Flow[JSON | None]:
+        """What was kept under ``key``, or None.
+
+        Raises
+        ------
+        ArtifactError
+            If it cannot be read.
+        """
+        raise UnsupportedError(f"the engine {self.engine} has no read_state()")
+
+    def delete_state(self, key: str) -> Flow[None]:
+        """Forget what was kept under ``key``; no error if there is nothing."""
+        raise UnsupportedError(f"the engine {self.engine} has no delete_state()")
 
     # -- points --------------------------------------------------------------------------------
 
