@@ -166,7 +166,7 @@ class Report:
             [*_cells(row), *(_two_stage_cells(row) if staged else ()), *(_learned_cells(row) if learned else ())]
             for row in self.rows
         ]
-        return "\n".join([title, *_aligned([header, *lines])])
+        return "\n".join([title, *aligned([header, *lines])])
 
     def __str__(self) -> str:
         return self.table()
@@ -205,14 +205,14 @@ def _two_stage_cells(row: Row) -> list[str]:
     return ["-", "-"] if row.reads is None else [str(row.reads.candidates), f"{row.reads.coverage.value:.4f}"]
 
 
-def _aligned(lines: list[list[str]]) -> list[str]:
-    """Columns of equal width: names to the left, numbers to the right."""
+def aligned(lines: list[list[str]], left: int = 1) -> list[str]:
+    """Columns of equal width: the first ``left`` ones to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
+            cell.ljust(width) if i < left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
+        ).rstrip()
         for line in lines
     ]
 
