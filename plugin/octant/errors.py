@@ -19,9 +19,11 @@ Each message says what was expected, what came, and what to do.
     ├── MissingExtraError (ImportError)   an optional dependency is absent
     ├── ArtifactError                     a fitted state that is corrupt, truncated or of another kind
     ├── MismatchError                     another model, dimension or artifact than the collection's
+    ├── VerificationError                 a copy that differs from its source, or finds too little
     └── StoreError
         ├── CollectionNotFoundError (LookupError)
         ├── CollectionExistsError
+        ├── UnfinishedError               the target of a compression that is not complete
         ├── LockedError                   another process holds the Edge directory
         ├── UnsupportedError              the server or engine lacks the feature
         ├── UnavailableError (ConnectionError)  down, timed out, or answering 5xx
@@ -126,6 +128,10 @@ class MismatchError(OctantError):
     """The collection was made with another model, dimension or artifact."""
 
 
+class VerificationError(OctantError):
+    """A compressed copy differs from its source, or finds too little; nothing was switched or deleted."""
+
+
 class StoreError(OctantError):
     """The engine refused or failed."""
 
@@ -136,6 +142,10 @@ class CollectionNotFoundError(StoreError, LookupError):
 
 class CollectionExistsError(StoreError):
     """A collection of that name is already there."""
+
+
+class UnfinishedError(StoreError):
+    """The collection is the target of a compression that is not complete; the message says how to go on."""
 
 
 class LockedError(StoreError):
