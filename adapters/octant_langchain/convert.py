@@ -93,6 +93,7 @@ class SearchOptions:
     score_threshold : float or None
         In the score's own terms: a minimum, or under Euclid and Manhattan a maximum.
     search_params : qdrant_client.models.SearchParams, mapping, octant.SearchKnobs or None
+        None searches with the settings that are kept with the collection.
     hybrid_fusion : {"rrf", "dbsf"}, octant.Fusion, or qdrant_client's FusionQuery or RrfQuery
         Hybrid mode only; weights by ``octant.Fusion(weights={"dense": 2, "sparse": 1})``.
     """
@@ -108,13 +109,13 @@ class SearchOptions:
         return as_fusion(self.hybrid_fusion)
 
     @property
-    def knobs(self) -> SearchKnobs:
-        """Octant's form of ``search_params``."""
+    def knobs(self) -> SearchKnobs | None:
+        """Octant's form of ``search_params``; None leaves it to what the collection keeps."""
         return as_knobs(self.search_params)
 
 
-# Made once: most searches set nothing.
-_PLAIN_FUSION, _PLAIN_KNOBS = Fusion(), SearchKnobs()
+_PLAIN_FUSION = Fusion()
+"""Made once: most searches set nothing."""
 
 
 def as_fusion(value: Any) -> Fusion:
@@ -145,7 +146,7 @@ def as_fusion(value: Any) -> Fusion:
     return Fusion("rrf", k=(getattr(ranked, "k", None) or 2) - 1)
 
 
-def as_knobs(value: Any) -> SearchKnobs:
+def as_knobs(value: Any) -> SearchKnobs | None:
     """Octant's form of qdrant-client's ``SearchParams``, of its REST form, or of None.
 
     Raises
@@ -154,7 +155,7 @@ def as_knobs(value: Any) -> SearchKnobs:
         If a parameter is set that Octant does not pass on.
     """
     if value is None or isinstance(value, SearchKnobs):
-        return value or _PLAIN_KNOBS
+        return value
     given = dict(value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value)
     given |= given.pop("quantization", None) or {}
     wanted = {name: setting for name, setting in given.items() if setting not in (None, False) or name == "rescore"}

@@ -8,9 +8,19 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from enum import Enum
 from os import PathLike
+from pathlib import Path
 from typing import Any, TypeVar
 
-from octant import Collection, Distance, HnswSettings, Representation, errors
+from octant import (
+    Collection,
+    Distance,
+    HnswSettings,
+    MemoryPlacement,
+    Recommendation,
+    Representation,
+    SearchKnobs,
+    errors,
+)
 
 T = TypeVar("T")
 
@@ -52,6 +62,13 @@ class CollectionSettings:
     distance : str, Distance or None
         Octant's, or qdrant-client's enum; None is cosine for a new collection.
     hnsw : HnswSettings or None
+    placement : MemoryPlacement or None
+        Where codes, originals, graph and payload live.
+    knobs : SearchKnobs or None
+        Kept with a new collection, for every search without ``search_params``.
+    recommendation : Recommendation, str or Path, or None
+        What ``octant tune`` recommends, or the path of its JSON; sets ``represent``, ``hnsw``, ``placement`` and
+        ``knobs``. An existing collection must be as it says.
     seed : int
     retrieval_mode : RetrievalMode or str
     vector_name, sparse_vector_name : str
@@ -88,6 +105,9 @@ class CollectionSettings:
     represent: str | None = None
     distance: Any = None
     hnsw: HnswSettings | None = None
+    placement: MemoryPlacement | None = None
+    knobs: SearchKnobs | None = None
+    recommendation: Recommendation | str | PathLike[str] | None = None
     seed: int = 0
     retrieval_mode: RetrievalMode | str = RetrievalMode.DENSE
     vector_name: str = ""
@@ -114,9 +134,12 @@ class CollectionSettings:
             "embedding": embedding,
             "dimension": 0 if only_sparse else None,
             "sparse": sparse,
-            "represent": self.represent or "turbo8",
-            "distance": self.distance or Distance.COSINE,
+            "represent": self.represent,
+            "distance": self.distance,
             "hnsw": self.hnsw,
+            "placement": self.placement,
+            "knobs": self.knobs,
+            "recommendation": self._recommendation(),
             "seed": self.seed,
             "collection_options": self.collection_create_options,
             "overwrite": self.force_recreate,
@@ -129,15 +152,20 @@ class CollectionSettings:
         """Arguments of ``Collection.open``."""
         if not self.collection_name:
             raise errors.InputError("an existing collection is opened by name: pass collection_name=")
-        self._only_for_new("hnsw", "seed", "collection_create_options", "force_recreate")
+        self._only_for_new("hnsw", "placement", "knobs", "seed", "collection_create_options", "force_recreate")
         return {
             "name": self.collection_name,
             "embedding": embedding,
             "sparse": self.sparse_embedding,
             "represent": self.represent,
+            "recommendation": self._recommendation(),
             **self._place(),
             **self._names(),
         }
+
+    def _recommendation(self) -> Recommendation | None:
+        given = self.recommendation
+        return Recommendation.of(Path(given) if isinstance(given, PathLike) else given) if given is not None else None
 
     def check(self, collection: Collection) -> None:
         """Refuse a collection that is not, or cannot be searched, as asked.

@@ -157,9 +157,8 @@ def _create(
     """
     if exist_ok and overwrite:
         raise InputError("exist_ok opens what is there, overwrite deletes it: choose one")
-    terms = Terms(represent, None if distance is None else Distance.parse(distance), dimension, hnsw, placement, knobs)
-    if recommendation is not None:
-        terms = terms.with_recommended(Recommendation.of(recommendation))
+    compared = None if distance is None else Distance.parse(distance)
+    terms = _agreed(Terms(represent, compared, dimension, hnsw, placement, knobs), recommendation)
     representation = Representation.parse(terms.represent or DEFAULT_REPRESENTATION)
     model = embedder(embedding)
     encoder = None if sparse is None else sparse_encoder(sparse)
@@ -195,6 +194,7 @@ def _open(
     represent: str | None = None,
     dimension: int | None = None,
     artifact: str | None = None,
+    recommendation: Recommendation | str | Path | None = None,
     sparse_name: str = SPARSE_NAME,
     vector_name: str = "",
     text_key: str = TEXT_KEY,
@@ -213,7 +213,7 @@ def _open(
         The model that made the vectors; without it, search by vector.
     sparse : optional
         The sparse encoder; Octant's own BM25 is restored without being named.
-    represent, dimension, artifact : optional
+    represent, dimension, artifact, recommendation : optional
         What the caller expects; anything else is refused.
     sparse_name, vector_name, text_key : str
         Where a foreign collection keeps things; Octant's own remember it.
@@ -224,6 +224,7 @@ def _open(
     MismatchError
         If the model, dimension, representation or artifact is another; the message names both.
     """
+    terms = _agreed(Terms(represent, dimension=dimension, artifact=artifact), recommendation)
     manifest = Manifest(
         represent="float32", distance=Distance.COSINE, dimension=None, embedding=None, artifact=None,
         vector_name=vector_name, text_key=text_key, sparse=None, sparse_name=sparse_name,
@@ -233,9 +234,7 @@ def _open(
     encoder = None if sparse is None else sparse_encoder(sparse)
     core = Core(store, Representation.parse("float32"), manifest, embedder(embedding), encoder)
     yield from _or_close(core, core_flows.open_existing(core))
-    yield from _or_close(
-        core, step(lambda: core_flows.expect(core, represent=represent, dimension=dimension, artifact_digest=artifact))
-    )
+    yield from _or_close(core, step(lambda: terms.check(core.manifest, foreign=core.foreign)))
     return cls(name, core)
 
 
@@ -653,6 +652,10 @@ class Collection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _agreed(terms: Terms, recommendation: Recommendation | str | Path | None) -> Terms:
+    return terms if recommendation is None else terms.with_recommended(Recommendation.of(recommendation))
 
 
 def _vector_names(core: Core, wanted: bool) -> tuple[str, ...]:

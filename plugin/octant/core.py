@@ -330,28 +330,6 @@ def describe(identity: EmbeddingIdentity) -> str:
     return f"{identity.name} ({', '.join(known)})"
 
 
-def expect(
-    core: Core, *, represent: str | None = None, dimension: int | None = None, artifact_digest: str | None = None
-) -> None:
-    """Refuse a collection that is not the one the caller means.
-
-    Raises
-    ------
-    MismatchError
-        With both identities.
-    """
-    if represent is not None:
-        wanted = Representation.parse(represent).spec
-        if wanted != core.representation.spec and not core.foreign:
-            raise MismatchError(
-                f"the collection stores {core.representation.spec!r}, expected {wanted!r}: open it without represent="
-            )
-    if dimension is not None and dimension != core.manifest.dimension:
-        raise MismatchError(f"the collection has {core.manifest.dimension} dimensions, expected {dimension}")
-    if artifact_digest is not None and artifact_digest != core.manifest.artifact:
-        raise MismatchError(f"the collection's artifact is {core.manifest.artifact}, expected {artifact_digest}")
-
-
 def note_embedding(core: Core, vectors: FloatArray) -> Flow[None]:
     """Write down what the first real vectors tell about the model."""
     identity = core.manifest.embedding
@@ -390,6 +368,27 @@ def fit(
             f"the collection holds points encoded with artifact {core.manifest.artifact[:12]}; a new fit would "
             "make them unreadable: create another collection for it"
         )
+    learned = yield from learn(core, sample, queries, given=given, work=work)
+    # The artifact is there before the manifest names it, and both before the first code is written.
+    yield from core.store.write_manifest(learned.manifest.to_json())
+    core.representation, core.manifest = learned.representation, learned.manifest
+    yield from core.store.drop_checkpoints()
+    return learned.report
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A fitted representation, the manifest that names it, and what the fit saw."""
+
+    representation: Representation
+    manifest: Manifest
+    report: FitReport
+
+
+def learn(
+    core: Core, sample: FloatArray, queries: FloatArray | None = None, *, given: int | None = None, work: Work = QUIET
+) -> Flow[Learned]:
+    """What :func:`fit` fits. The artifact is written; ``core`` and its collection stay what they are."""
     fresh = Representation.parse(core.representation.spec)
     started = time.perf_counter()
     kept = work if work.keeps else work.at(core.store.checkpoints)
@@ -405,16 +404,13 @@ def fit(
         yield from core.store.write_artifact(digest, data)
     points = learned if unseen is None else unseen
     curve = yield from step(lambda: _coverage(core, fresh, points, held_out=unseen is not None, queries=asked))
-    # The artifact is there before the manifest names it, and both before the first code is written.
     manifest = replace(core.manifest, artifact=digest, coverage=curve)
-    yield from core.store.write_manifest(manifest.to_json())
-    core.representation, core.manifest = fresh, manifest
-    yield from core.store.drop_checkpoints()
     weighed = len(known) if known is not None and fresh.weighs_queries else 0
     count = given or len(sample)
     error = squared_error(fresh, sample[:: 1 + len(sample) // _JUDGED])
     seen = min(fresh.learns_from(count), len(learned))
-    return FitReport(count, sample.shape[1], seen, weighed, error, seconds, digest, curve)
+    report = FitReport(count, sample.shape[1], seen, weighed, error, seconds, digest, curve)
+    return Learned(fresh, manifest, report)
 
 
 def _coverage(

@@ -142,6 +142,16 @@ class CollectionLayout:
     sparse: str | None = None
     payload_placement: Placement = "cold"
 
+    def beside(self, vectors: Sequence[VectorLayout]) -> CollectionLayout:
+        """The layout with ``vectors`` ahead of its own, in place of those of their names."""
+        names = {vector.name for vector in vectors}
+        return replace(self, vectors=(*vectors, *(vector for vector in self.vectors if vector.name not in names)))
+
+    def without(self, names: Sequence[str]) -> CollectionLayout:
+        """The layout without the vectors ``names``."""
+        vectors = tuple(vector for vector in self.vectors if vector.name not in names)
+        return replace(self, vectors=vectors, sparse=None if self.sparse in names else self.sparse)
+
     def to_json(self) -> JSON:
         """The layout as JSON values."""
         return asdict(self)
@@ -225,7 +235,8 @@ def lay_out(
     hnsw, placement = hnsw or HnswSettings(), placement or MemoryPlacement()
     vectors = [_searched(stages.coarse, hnsw, placement)]
     if stages.fine is not None:
-        vectors.append(_vector(stages.fine, NO_GRAPH, placement.originals, placement.originals, "cold"))
+        copy = None if stages.fine.needs.quantization is None else placement.originals
+        vectors.append(_vector(stages.fine, NO_GRAPH, placement.originals, copy, "cold"))
     return CollectionLayout(tuple(vectors), sparse, placement.payload)
 
 
@@ -239,11 +250,15 @@ def _searched(stage: Stage, hnsw: HnswSettings, placement: MemoryPlacement) -> V
             f"codes='pinned' needs a second copy, and {stage.needs.datatype} is the only one here: Qdrant holds it "
             "cached or cold; leave codes out, or choose a representation with a second copy, e.g. 'turbo8|turbo(1)'"
         )
-    return _vector(stage, hnsw, placement.codes or "cached", placement.codes or "pinned", graph)
+    return _vector(stage, hnsw, placement.codes or "cached", None, graph)
 
 
-def _vector(stage: Stage, hnsw: HnswSettings, stored: Placement, copy: Placement, graph: Placement) -> VectorLayout:
+def _vector(
+    stage: Stage, hnsw: HnswSettings, stored: Placement, copy: Placement | None, graph: Placement
+) -> VectorLayout:
     needs = stage.needs
+    # Where there is no copy, Qdrant's own rule for one that came later.
+    copy = copy or ("pinned" if stored == "cached" else "cold")
     return VectorLayout(
         stage.name, needs.width, needs.metric, needs.datatype, stored, needs.quantization, copy, hnsw, graph
     )

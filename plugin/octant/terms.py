@@ -25,6 +25,7 @@ class Terms:
     hnsw: HnswSettings | None = None
     placement: MemoryPlacement | None = None
     knobs: SearchKnobs | None = None
+    artifact: str | None = None
 
     def with_recommended(self, recommendation: Recommendation) -> Terms:
         """These terms with everything that a recommendation decides.
@@ -62,13 +63,13 @@ class Terms:
         for name, asked, there in self._comparisons(found, foreign):
             if asked != there:
                 raise MismatchError(
-                    f"the collection's {name} is {_shown(there)}, expected {_shown(asked)}: open it "
-                    f"without {name}=, or create it anew with overwrite=True"
+                    f"the collection's {name} is {_shown(there)}, expected {_shown(asked)}: open it as it is, or make "
+                    "another one"
                 )
 
     def _comparisons(self, found: Manifest, foreign: bool) -> Iterator[tuple[str, object, object]]:
         represent = None if self.represent is None else Representation.parse(self.represent).spec
-        asked = {**{name: getattr(self, name) for name in ("dimension", "hnsw", "placement", "knobs")}}
+        asked = {name: getattr(self, name) for name in ("dimension", "hnsw", "placement", "knobs", "artifact")}
         if not foreign:
             asked |= {"represent": represent, "distance": self.distance}
         yield from ((name, value, getattr(found, name)) for name, value in asked.items() if value is not None)

@@ -195,7 +195,7 @@ def test_opening_what_is_not_there_or_something_else(place: dict[str, Any], tabl
         pass
     with pytest.raises(MismatchError, match="content_payload_key is 'page_content', expected 'text'"):
         OctantVectorStore.from_existing_collection("compass", table, content_payload_key="text", **place)
-    with pytest.raises(MismatchError, match="stores 'turbo8', expected 'float16'"):
+    with pytest.raises(MismatchError, match="represent is 'turbo8', expected 'float16'"):
         OctantVectorStore.from_existing_collection("compass", table, represent="float16", **place)
     with pytest.raises(MismatchError, match="distance is 'Cosine', expected 'Euclid'"):
         OctantVectorStore.from_existing_collection("compass", table, distance="euclid", **place)

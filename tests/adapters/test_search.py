@@ -166,7 +166,7 @@ def test_search_params_reach_the_engine(words: Any, monkeypatch: pytest.MonkeyPa
         SearchKnobs(hnsw_ef=64, exact=True, rescore=False, oversampling=2.0),
         SearchKnobs(hnsw_ef=64, exact=True),
         SearchKnobs(hnsw_ef=5),
-        SearchKnobs(),
+        None,  # what the collection keeps
     ]
     with pytest.raises(InputError, match="got indexed_only"):
         store.similarity_search("up", search_params=models.SearchParams(indexed_only=True))

@@ -213,11 +213,11 @@ def test_another_model_dimension_representation_or_artifact(tmp_path):
         Collection.open("c", location=tmp_path, embedding=other_model)
     with pytest.raises(MismatchError, match=r"8 dimensions.*wide_model \(9 dimensions"):
         Collection.open("c", location=tmp_path, embedding=wide_model)
-    with pytest.raises(MismatchError, match=r"stores 'pca\(4\)\|turbo8', expected 'turbo8'"):
+    with pytest.raises(MismatchError, match=r"represent is 'pca\(4\)\|turbo8', expected 'turbo8'"):
         Collection.open("c", location=tmp_path, represent="turbo8")
-    with pytest.raises(MismatchError, match="has 8 dimensions, expected 9"):
+    with pytest.raises(MismatchError, match="dimension is 8, expected 9"):
         Collection.open("c", location=tmp_path, dimension=9)
-    with pytest.raises(MismatchError, match=f"artifact is {artifact}, expected 00"):
+    with pytest.raises(MismatchError, match=f"artifact is '{artifact}', expected '00'"):
         Collection.open("c", location=tmp_path, artifact="00")
     Collection.open("c", location=tmp_path, represent="pca(4)|turbo8", dimension=DIM, artifact=artifact).close()
 

@@ -25,15 +25,15 @@ from octant.cli.options import (
 )
 from octant.cli.output import AsJson, echo_json, note, plural
 from octant.cli.questions import read_questions
-from octant.collection import TEXT_KEY, Collection
+from octant.collection import DEFAULT_REPRESENTATION, TEXT_KEY, Collection
 from octant.documents import NOT_TEXT, Reader, Skipped
 from octant.embedders import Embedder, embedder
 from octant.errors import CollectionNotFoundError, InputError, MismatchError, TooFewVectorsError
 from octant.ids import ID_KEY
+from octant.recommendation import Recommendation
 from octant.records import Distance, FloatArray
 from octant.representation import Representation
 
-DEFAULT_REPRESENTATION = "turbo8"
 SHOWN = 20
 """Skipped things that are listed one by one; JSON output lists all."""
 
@@ -48,6 +48,14 @@ def index(
     embedding: Embedding = None,
     represent: Annotated[
         str | None, typer.Option(metavar="SPEC", help="How vectors are stored.  [default: turbo8]", show_default=False)
+    ] = None,
+    recommendation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The recommendation.json of octant tune: decides representation, graph, placement, search settings.",
+            show_default=False,
+        ),
     ] = None,
     distance: Annotated[
         Distance | None,
@@ -74,14 +82,16 @@ def index(
     A killed run goes on where it was: run the same command again. Lines of JSON hold {"text": ..., "_id": ...,
     "title": ...}; their other fields become the payload.
     """
+    # A typo is told before a word is read.
     if represent is not None:
-        represent = Representation.parse(represent).spec  # a typo is told before a word is read
+        represent = Representation.parse(represent).spec
+    chosen = None if recommendation is None else _recommended(recommendation, represent, distance)
     asked = None if queries is None else read_questions(queries)
     reader = Reader(paths, chunk_size, chunk_overlap, reserved=(TEXT_KEY, ID_KEY))
     found = survey(tqdm(reader, desc="read", unit=" documents"))
     if not found.passages:
         raise InputError(f"there is nothing to index in {', '.join(paths)}{_reasons(reader.skipped)}")
-    wish = Wish(name, location, api_key, embedding, represent, distance, sparse, asked is not None)
+    wish = Wish(name, location, api_key, embedding, represent, chosen, distance, sparse, asked is not None)
     with _opened(wish, found) as collection:
         model = collection.embedding
         if model is None:
@@ -112,9 +122,28 @@ class Wish:
     api_key: str | None
     embedding: str | None
     represent: str | None
+    recommendation: Recommendation | None
     distance: Distance | None
     sparse: bool
     has_questions: bool
+
+    @property
+    def representation(self) -> Representation:
+        """How a new collection stores vectors."""
+        recommended = None if self.recommendation is None else self.recommendation.represent
+        return Representation.parse(self.represent or recommended or DEFAULT_REPRESENTATION)
+
+
+def _recommended(path: str, represent: str | None, distance: Distance | None) -> Recommendation:
+    chosen = Recommendation.load(path)
+    if represent is not None:
+        raise InputError(f"--recommendation decides the representation ({chosen.represent}): leave --represent out")
+    if distance not in (None, chosen.distance):
+        raise MismatchError(
+            f"the recommendation was made for {chosen.distance.value}, got --distance {distance}: leave it out"
+        )
+    Representation.parse(chosen.represent)
+    return chosen
 
 
 def _opened(wish: Wish, found: Survey) -> Collection:
@@ -138,7 +167,7 @@ def _opened(wish: Wish, found: Survey) -> Collection:
     model = _model(wish.embedding or recorded_model(manifest))
     _check_questions(wish, Representation.parse(manifest.represent))
     collection = Collection.open(
-        wish.name, location=wish.location, embedding=model,
+        wish.name, location=wish.location, embedding=model, recommendation=wish.recommendation,
         client_options=client_options(wish.location, wish.api_key),
     )  # fmt: skip
     if not collection.representation.fitted:
@@ -147,8 +176,9 @@ def _opened(wish: Wish, found: Survey) -> Collection:
 
 
 def _created(wish: Wish, found: Survey) -> Collection:
-    distance = wish.distance or Distance.COSINE
-    representation = Representation.parse(wish.represent or DEFAULT_REPRESENTATION)
+    chosen = wish.recommendation
+    distance = wish.distance or (Distance.COSINE if chosen is None else chosen.distance)
+    representation = wish.representation
     _check_questions(wish, representation)
     model = _model(wish.embedding or DEFAULT_MODEL)
     dimension = model.identity.dimension
@@ -156,7 +186,8 @@ def _created(wish: Wish, found: Survey) -> Collection:
         representation.check(dimension, distance)
     _check_size(representation, dimension, found)
     return Collection.create(
-        wish.name, location=wish.location, embedding=model, represent=representation.spec, distance=distance,
+        wish.name, location=wish.location, embedding=model, recommendation=chosen, distance=distance,
+        represent=representation.spec if chosen is None else None,
         sparse="bm25" if wish.sparse else None, client_options=client_options(wish.location, wish.api_key),
     )  # fmt: skip
 
