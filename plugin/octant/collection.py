@@ -32,6 +32,7 @@ from octant.records import (
     Footprint,
     PointId,
     Ranking,
+    uuid_or_int,
 )
 from octant.representation import Representation
 from octant.search import Mode, Request
@@ -425,6 +426,26 @@ class Collection:
     fit = blocking(_fit)
     afit = awaitable(_fit)
 
+    def _adopt(self, fitted: Representation, *, coverage: CoverageCurve | None = None) -> Flow[None]:
+        """Use a representation that was fitted elsewhere, instead of fitting one here.
+
+        Parameters
+        ----------
+        fitted : Representation
+            Of the collection's spec. The collection must have its dimension (``create(dimension=…)``) and no points.
+        coverage : CoverageCurve, optional
+            What was measured of its two stages; without it the first vectors added measure it.
+
+        Raises
+        ------
+        InputError, MismatchError, DimensionError
+            If the collection holds points, or ``fitted`` is unfitted, of another spec, or of another dimension.
+        """
+        yield from core_flows.adopt(self._core, fitted, coverage)
+
+    adopt = blocking(_adopt)
+    aadopt = awaitable(_adopt)
+
     def _delete(self, ids: Iterable[PointId] | None = None, *, filter: object | None = None) -> Flow[None]:  # noqa: A002
         """Delete points by id, or every point that matches ``filter``. Unknown ids are no error.
 
@@ -554,8 +575,8 @@ class Collection:
         if core.draft or not wanted:
             return []
         found = yield from core.store.retrieve(wanted, with_vectors=_vector_names(core, with_vectors))
-        by_id = {ingest.uuid_or_int(point.id): point for point in found}
-        present = [by_id[key] for key in map(ingest.uuid_or_int, wanted) if key in by_id]
+        by_id = {uuid_or_int(point.id): point for point in found}
+        present = [by_id[key] for key in map(uuid_or_int, wanted) if key in by_id]
         return [searching.candidate(core, point, with_vector=with_vectors) for point in present]
 
     get = blocking(_get)
@@ -594,6 +615,27 @@ class Collection:
                 yield candidate
             if offset is None:
                 return
+
+    def _sample(self, count: int, *, seed: int = 0) -> Flow[list[Candidate]]:
+        """``count`` documents with their vectors, drawn at random, or all where there are no more. Scores are 0.
+
+        The same ones for the same ``seed``, while the collection stays the same.
+
+        Raises
+        ------
+        InputError
+            If ``count`` is not positive.
+        UnsupportedError
+            If the server refuses to be read like this.
+        """
+        core = self._core
+        if core.draft:
+            return []
+        found = yield from core.store.sample(count, seed=seed, vectors=_vector_names(core, True))
+        return [searching.candidate(core, point, with_vector=True) for point in found]
+
+    sample = blocking(_sample)
+    asample = awaitable(_sample)
 
     def _count(self, filter: object | None = None) -> Flow[int]:  # noqa: A002
         """Exact number of documents, or of those that match ``filter``."""

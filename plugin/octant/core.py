@@ -376,6 +376,34 @@ def fit(
     return learned.report
 
 
+def adopt(core: Core, fitted: Representation, curve: CoverageCurve | None) -> Flow[None]:
+    """Take over what a fit elsewhere has learned, and keep it beside the collection.
+
+    Raises
+    ------
+    InputError
+        If points are stored already, or ``fitted`` has learned nothing yet.
+    MismatchError, DimensionError
+        If it is another representation, or of another dimension.
+    """
+    wanted = core.representation.spec
+    if fitted.spec != wanted:
+        raise MismatchError(f"the collection stores {wanted!r}, got a fitted {fitted.spec!r}: create it with that spec")
+    if not fitted.fitted:
+        raise InputError(f"{wanted!r} has learned nothing yet: call its fit first")
+    fitted.check(core.dimension, core.distance)
+    if (yield from core.store.count()):
+        raise InputError("the collection holds points; another fit would make them unreadable: create another one")
+    digest = None
+    if fitted.learns:
+        data = artifacts.dump(fitted, core.dimension)
+        digest = artifacts.digest(data)
+        yield from core.store.write_artifact(digest, data)
+    manifest = replace(core.manifest, artifact=digest, coverage=curve)
+    yield from core.store.write_manifest(manifest.to_json())
+    core.representation, core.manifest = fitted, manifest
+
+
 @dataclass(frozen=True, eq=False)
 class Learned:
     """A fitted representation, the manifest that names it, and what the fit saw."""
