@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,6 +60,58 @@ def bootstrap_mean(values: ArrayLike, *, seed: int = 0, resamples: int = 2000, l
     means = np.concatenate([counts @ sample / len(sample) for counts in _draws(len(sample), resamples, seed)])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(float(sample.mean()), float(low), float(high))
+
+
+def bounded_mean(values: ArrayLike, *, level: float = 0.95) -> Estimate:
+    """Mean of ``values`` (n,) between 0 and 1 with a score interval at confidence ``level``.
+
+    Wilson's interval (10.1080/01621459.1927.10502953) for a share, where ``n`` is the number of independent yes-or-no
+    questions that would scatter as ``values`` do, with Student's quantile for a variance that is itself measured.
+    Recalls near 1 are the case: percentile and t intervals are short or empty there, because the few queries that lose
+    much are missing from many samples; this one keeps its level from 50 queries on (``tests/oracle/test_statistics``).
+
+    Raises
+    ------
+    InputError
+        If ``values`` is empty, not one-dimensional, or not all between 0 and 1.
+
+    Examples
+    --------
+    >>> one = bounded_mean([1.0] * 100)
+    >>> one.value, round(one.low, 3), one.high
+    (1.0, 0.962, 1.0)
+    """
+    sample = _checked(values)
+    if sample.min() < 0 or sample.max() > 1 or not 0 < level < 1:
+        raise InputError(f"expected values and a level between 0 and 1, got {sample.min()} to {sample.max()}, {level}")
+    n, mean = len(sample), float(sample.mean())
+    variance = float(sample.var(ddof=1)) if n > 1 else 0.0
+    # Values that are all alike say nothing about their scatter: then each counts as one question.
+    questions = n * mean * (1 - mean) / variance if variance > 0 else float(n)
+    reach = student_quantile((1 + level) / 2, max(n - 1, 1)) ** 2 / questions
+    middle = (mean + reach / 2) / (1 + reach)
+    half = float(np.sqrt(reach * (mean * (1 - mean) + reach / 4))) / (1 + reach)
+    return Estimate(mean, min(mean, max(0.0, middle - half)), max(mean, min(1.0, middle + half)))
+
+
+def student_quantile(share: float, freedom: int) -> float:
+    """Quantile of Student's t with ``freedom`` degrees: the expansion around the normal one of.
+
+    Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5. Within 1 % from 5 degrees on, for shares between .9 and .995.
+
+    Examples
+    --------
+    >>> round(student_quantile(0.975, 10), 2), round(student_quantile(0.975, 1000), 2)
+    (2.23, 1.96)
+    """
+    z = NormalDist().inv_cdf(share)
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return float(sum(term / freedom**power for power, term in enumerate(terms)))
 
 
 def paired_difference(
