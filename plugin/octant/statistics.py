@@ -95,9 +95,10 @@ def bounded_mean(values: ArrayLike, *, level: float = 0.95) -> Estimate:
 
 
 def student_quantile(share: float, freedom: int) -> float:
-    """Quantile of Student's t with ``freedom`` degrees: the expansion around the normal one of.
+    """Quantile of Student's t with ``freedom`` degrees, expanded around the normal one.
 
-    Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5. Within 1 % from 5 degrees on, for shares between .9 and .995.
+    Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5. Within 1 % from 5 degrees on, for shares between
+    .9 and .995.
 
     Examples
     --------
