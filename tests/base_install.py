@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-ABSENT = ("torch", "sentence_transformers", "transformers", "sklearn", "plotly", "pytest", "langchain_qdrant")
+ABSENT = ("torch", "sentence_transformers", "transformers", "sklearn", "matplotlib", "pytest", "langchain_qdrant")
 CODECS = (
     "float32",
     "float16",

@@ -59,6 +59,11 @@ def chosen(study: Study) -> Trial | None:
     return next((trial for trial in (*study.finals, study.reference) if recommends(study, trial)), None)
 
 
+def role(study: Study) -> str:
+    """What the recommended trial is called."""
+    return "recommended" if study.recommendation.satisfied else "closest"
+
+
 def listed(study: Study) -> tuple[Trial, ...]:
     """Every candidate once, at its largest sample: the recommended one, the others as they would be, float32, failed.
 

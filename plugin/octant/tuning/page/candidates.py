@@ -71,7 +71,7 @@ def _row(study: Study, trial: Trial, number: int) -> Element:
     sizes = [
         _sorted(figures.get(key), words.size(figures[key].value) if key in figures else "–") for key in (RAM, DISK)
     ]
-    time = _sorted(figures.get(TIME), _time(figures.get(TIME)) or "–")
+    time = _sorted(figures.get(TIME), f"{figures[TIME].value:.2f} ×" if TIME in figures else "–")
     sample = tag("td", f"{trial.points:,}", class_="number", data_sort=trial.points)
     kept, verdict = _verdict(study, trial)
     last = tag("td", strangers(verdict), data_sort=verdict)
@@ -97,7 +97,7 @@ def _verdict(study: Study, trial: Trial) -> tuple[bool, str]:
         return False, trial.failed
     failed = violations(trial.at_full_size, study.goal)
     if view.recommends(study, trial):
-        return not failed, "recommended" if not failed else "closest"
+        return not failed, view.role(study)
     if failed:
         names = {RAM: "memory", DISK: "disk", TIME: "query time"}
         return False, "misses " + ", ".join(names.get(one.figure, one.figure) for one in failed)

@@ -80,7 +80,7 @@ def _worst(study: Study, trial: Trial) -> Element | None:
         return None
     labelled = bool(ndcg and baseline)
     rows = [_query(study, i, recall[i], (baseline[i], ndcg[i]) if ndcg and baseline else None) for i in lost[:WORST]]
-    header = ["Query", "not found", *(["nDCG float32", "nDCG recommended"] if labelled else [])]
+    header = ["Query", "not found", *(["nDCG before", "nDCG after"] if labelled else [])]
     return table(
         f"The {words.count(len(rows), 'query')} that lose most, of {len(lost):,} that lose any",
         header,

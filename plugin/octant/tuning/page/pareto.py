@@ -141,7 +141,7 @@ def summary(study: Study, trial: Trial) -> str:
 
 def _names(study: Study, trials: tuple[Trial, ...], metric: str, size: Size, x: Axis, y: Axis) -> list[Element]:
     """The recommended candidate and float32 are named in the plot; the others where they are pointed at."""
-    named = [(trial, "recommended") for trial in trials if view.recommends(study, trial)]
+    named = [(trial, view.role(study)) for trial in trials if view.recommends(study, trial)]
     named += [(trial, "float32") for trial in trials if trial is study.reference and not view.recommends(study, trial)]
     return [_name(name, _place(trial, metric, size, x, y)) for trial, name in named]
 
@@ -158,4 +158,4 @@ def _legend(study: Study) -> Element:
     if any(view.early(study, trial) for trial in view.listed(study) if trial.failed is None):
         entries.append(("circle", "early", "hollow: left out after a smaller sample"))
     entries.append(("line", "front", "the best for its size"))
-    return legend([*entries, ("ring", "ring", "recommended")])
+    return legend([*entries, ("ring", "ring", view.role(study))])
