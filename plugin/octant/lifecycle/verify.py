@@ -1,0 +1,304 @@
+"""Compares source and target, point by point, in one pass over both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from octant.errors import VerificationError
+from octant.flow import Flow, step
+from octant.layout import StoredPoint
+from octant.lifecycle.cursor import Cursor
+from octant.lifecycle.digests import RunningDigest, Stored, Stretch
+from octant.lifecycle.encode import SHOWN, Encoder
+from octant.lifecycle.neighbours import Neighbours
+from octant.lifecycle.run import Progress, Run
+from octant.lifecycle.stream import recopy
+from octant.records import Distance, SparseVector
+
+TOLERANCE = {"float32": 1e-5, "float16": 2e-3, "uint8": 0.0, "turbo16": 2e-3, "turbo8": 0.05, "turbo4": 0.3}
+"""By datatype: how far, relative to its length, a vector may be from what was written. Engines normalise under cosine,
+and compressed datatypes come back as the floats they decode to."""
+ENCODED_AGAIN = 64
+"""Points of every stretch whose codes are made a second time and compared; the presence of codes is checked for all."""
+
+_See: TypeAlias = Callable[[list[StoredPoint]], None]
+"""What looks at every page of the source."""
+
+
+@dataclass
+class Findings:
+    """What one pass over source and target found.
+
+    Attributes
+    ----------
+    points : int
+        Of the source.
+    without : list of int
+        Points that have no vector to compress, by part of the order.
+    new, changed, deleted : int
+        Points of the source that were written to since they were copied.
+    missing, extra, differing : int
+        Points of the target that are not as they were written, though the source is as it was.
+    examples : list of int or str
+        Ids of some of all these.
+    """
+
+    points: int = 0
+    without: list[int] = field(default_factory=list)
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+    missing: int = 0
+    extra: int = 0
+    differing: int = 0
+    examples: list[int | str] = field(default_factory=list)
+
+    @property
+    def moved(self) -> int:
+        """Points of the source that were written to."""
+        return self.new + self.changed + self.deleted
+
+    def check(self) -> None:
+        """Refuse a target that is not what was written to it.
+
+        Raises
+        ------
+        VerificationError
+        """
+        if self.missing or self.extra or self.differing:
+            raise VerificationError(
+                f"the target differs from what was written to it: {self.missing} points are missing, {self.extra} are "
+                f"there that were never copied, {self.differing} have another payload or vector (ids "
+                f"{', '.join(map(str, self.examples))}). Source and target are left as they are: find out who writes "
+                "to the target, then begin again with --overwrite (overwrite=True)"
+            )
+
+
+@dataclass
+class Differences:
+    """Ids of one stretch that differ, before it is known whether the source moved or the target is damaged."""
+
+    missing: list[int | str] = field(default_factory=list)
+    extra: list[int | str] = field(default_factory=list)
+    differing: list[int | str] = field(default_factory=list)
+
+    @property
+    def ids(self) -> list[int | str]:
+        """All of them."""
+        return [*self.missing, *self.differing, *self.extra]
+
+
+def compare(
+    run: Run, neighbours: Sequence[Neighbours], *, catch_up: bool = False, progress: Progress | None = None
+) -> Flow[Findings]:
+    """One pass over source and target; every vector of the source also passes by ``neighbours``.
+
+    A stretch of the source that is not what was copied is counted as new, changed and deleted points, and with
+    ``catch_up`` copied again. Anything else that differs is damage.
+
+    Parameters
+    ----------
+    run : Run
+        Copied.
+    neighbours : sequence of Neighbours
+        One for each part of the order.
+    catch_up : bool
+    progress : callable, optional
+        Called with the number of points just compared.
+    """
+    found = Findings(without=[0] * len(run.encoders))
+    ours, theirs = _cursors(run, None)
+    for position, stretch in enumerate(run.journal.stretches):
+        running = RunningDigest()
+
+        def see(points: list[StoredPoint], running: RunningDigest = running) -> None:
+            for point in points:
+                running.add(run.digest(point))
+            _pass_by(run, points, neighbours, found)
+            if progress is not None:
+                progress(len(points))
+
+        differences = yield from _stretch(run, stretch, ours, theirs, see, ENCODED_AGAIN)
+        found.points += running.count
+        if running.value == stretch.digest:
+            _count_damage(found, differences)
+            continue
+        yield from _moved(run, position, found)
+        if catch_up:
+            yield from recopy(run, position, differences.extra)
+    return found
+
+
+def _moved(run: Run, position: int, found: Findings) -> Flow[None]:
+    """Count what was written to in a stretch, by comparing everything in it again."""
+    stretches = run.journal.stretches
+    ours, theirs = _cursors(run, stretches[position - 1].last if position else None)
+    everything = 1 << 62
+    differences = yield from _stretch(run, stretches[position], ours, theirs, _unseen, everything)
+    found.new += len(differences.missing)
+    found.deleted += len(differences.extra)
+    # A vector may have changed so little that its code is the same.
+    found.changed += len(differences.differing) or int(not differences.ids)
+    _show(found, differences)
+
+
+def _unseen(points: list[StoredPoint]) -> None:
+    """Look at points that were seen before."""
+
+
+def _count_damage(found: Findings, differences: Differences) -> None:
+    found.missing += len(differences.missing)
+    found.extra += len(differences.extra)
+    found.differing += len(differences.differing)
+    _show(found, differences)
+
+
+def _show(found: Findings, differences: Differences) -> None:
+    found.examples += differences.ids[: SHOWN - len(found.examples)]
+
+
+def _cursors(run: Run, after: int | str | None) -> tuple[Cursor, Cursor | None]:
+    """The source, and the target: none in place, where a point of the source has its codes with it."""
+    codes = [name for encoder in run.encoders for name in encoder.names]
+    if run.order.in_place:
+        both = [*run.read_names, *codes]
+        return Cursor(run.source.store, run.page, vectors=both, with_payload=False, after=after), None
+    ours = Cursor(run.source.store, run.page, vectors=run.read_names, after=after)
+    return ours, Cursor(run.target, run.page, vectors=[*codes, *run.kept.names], after=after)
+
+
+def _stretch(
+    run: Run,
+    stretch: Stretch,
+    ours: Cursor,
+    theirs: Cursor | None,
+    see: Callable[[list[StoredPoint]], None],
+    encoded_again: int,
+) -> Flow[Differences]:
+    """Lockstep through one stretch: each page of the source with the points of the target up to its last id."""
+    found = Differences()
+    while points := (yield from ours.within(stretch)):
+        yield from step(partial(see, points))
+        there = {point.id: point for point in points}
+        if theirs is not None:
+            there = yield from _up_to(theirs, Stretch(points[-1].id, 0, ""))
+        yield from step(partial(_meet, run, points, there, found, encoded_again))
+        encoded_again = max(0, encoded_again - len(points))
+    if theirs is not None:
+        found.extra += yield from _up_to(theirs, stretch)
+    return found
+
+
+def _up_to(cursor: Cursor, end: Stretch) -> Flow[dict[int | str, StoredPoint]]:
+    there: dict[int | str, StoredPoint] = {}
+    while points := (yield from cursor.within(end)):
+        there |= {point.id: point for point in points}
+    return there
+
+
+def _pass_by(run: Run, points: list[StoredPoint], neighbours: Sequence[Neighbours], found: Findings) -> None:
+    for part, (encoder, near) in enumerate(zip(run.encoders, neighbours, strict=True)):
+        rows, x = encoder.read(points)
+        found.without[part] += len(points) - len(rows)
+        near.add([points[row].id for row in rows], x)
+
+
+def _meet(
+    run: Run, points: Sequence[StoredPoint], there: dict[int | str, StoredPoint], found: Differences, encoded_again: int
+) -> None:
+    known = {point.id for point in points}
+    found.extra += [point for point in there if point not in known]
+    met = [point for point in points if point.id in there]
+    found.missing += [point.id for point in points if point.id not in there]
+    wrong = {point.id for point in met if not run.order.in_place and not _as_kept(run, point, there[point.id])}
+    for encoder in run.encoders:
+        wrong |= _wrong_codes(encoder, met, there, encoded_again)
+    found.differing += [point.id for point in met if point.id in wrong]
+
+
+def _as_kept(run: Run, point: StoredPoint, copy: StoredPoint) -> bool:
+    """Whether payload and vectors that go over unchanged did."""
+    if _canonical(point.payload) != _canonical(copy.payload):
+        return False
+    ours: dict[str, Stored] = {**point.vectors, **point.sparse, **point.multi}
+    theirs: dict[str, Stored] = {**copy.vectors, **copy.sparse, **copy.multi}
+    for name in run.kept.names:
+        if (name in ours) != (name in theirs):
+            return False
+        if name in ours and not _same(ours[name], theirs[name], _datatype(run, name), Distance.DOT):
+            return False
+    return True
+
+
+def _canonical(payload: object) -> str:
+    return json.dumps(payload, sort_keys=True, separators=(",", ":"))
+
+
+def _datatype(run: Run, name: str) -> str:
+    for vector in run.kept.vectors:
+        if vector.name == name:
+            return str(vector.settings.get("datatype") or "float32")
+    sparse = next(vector for vector in run.kept.sparse if vector.name == name)
+    return str((sparse.settings.get("index") or {}).get("datatype") or "float32")
+
+
+def _wrong_codes(
+    encoder: Encoder, met: Sequence[StoredPoint], there: dict[int | str, StoredPoint], encoded_again: int
+) -> set[int | str]:
+    rows, x = encoder.read(met)
+    has = set(rows)
+    wrong = {
+        point.id
+        for row, point in enumerate(met)
+        for name in encoder.names
+        if (name in there[point.id].vectors) != (row in has)
+    }
+    rows = [row for row in rows if met[row].id not in wrong][:encoded_again]
+    if not rows:
+        return wrong
+    kept = np.isin(np.flatnonzero([row in has for row in range(len(met))]), rows)
+    codes = encoder.codes(x[kept])
+    stages = [encoder.stages.coarse] + ([] if encoder.stages.fine is None else [encoder.stages.fine])
+    for stage in stages:
+        for row, code in zip(rows, codes[stage.name], strict=True):
+            stored = there[met[row].id].vectors[stage.name]
+            if not _same(np.asarray(code, np.float32), stored, stage.needs.datatype, stage.needs.metric):
+                wrong.add(met[row].id)
+    return wrong
+
+
+def _same(written: Stored, stored: Stored, datatype: str, metric: Distance) -> bool:
+    """Whether ``stored`` is what an engine makes of ``written``."""
+    if isinstance(written, SparseVector) or isinstance(stored, SparseVector):
+        return (
+            isinstance(written, SparseVector)
+            and isinstance(stored, SparseVector)
+            and _same_sparse(written, stored, datatype)
+        )
+    if written.shape != stored.shape:
+        return False
+    one, other = np.asarray(written, np.float64), np.asarray(stored, np.float64)
+    if metric is Distance.COSINE:
+        one, other = _unit(one), _unit(other)
+    return bool(np.linalg.norm(one - other) <= TOLERANCE[datatype] * np.linalg.norm(one))
+
+
+def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    length = np.linalg.norm(x)
+    return x / length if length else x
+
+
+def _same_sparse(written: SparseVector, stored: SparseVector, datatype: str) -> bool:
+    one, other = np.argsort(written.indices), np.argsort(stored.indices)
+    if not np.array_equal(written.indices[one], stored.indices[other]):
+        return False
+    tolerance = 0.01 if datatype == "uint8" else TOLERANCE.get(datatype, 0.0)
+    a, b = written.values[one], stored.values[other]
+    return bool(np.linalg.norm(a - b) <= tolerance * np.linalg.norm(a))
