@@ -32,9 +32,11 @@ from octant.records import (
     Footprint,
     PointId,
     Ranking,
+    Residency,
     uuid_or_int,
 )
 from octant.representation import Representation
+from octant.schema import CollectionSchema
 from octant.search import Mode, Request
 from octant.sparse import sparse_encoder
 from octant.terms import Terms
@@ -661,6 +663,27 @@ class Collection:
 
     footprint = blocking(_footprint)
     afootprint = awaitable(_footprint)
+
+    def _residency(self) -> Flow[Residency]:
+        """What is really in memory now: page by page for Edge, as reported by a server.
+
+        :meth:`footprint` says what was asked to be held; this is what the operating system and the server do hold.
+        """
+        if self._core.draft:
+            return Residency((), "none", unknown=("the collection is not made before its first vector",))
+        return (yield from self._core.store.residency())
+
+    residency = blocking(_residency)
+    aresidency = awaitable(_residency)
+
+    def _schema(self) -> Flow[CollectionSchema]:
+        """Every vector, payload index and setting of the collection, other people's included."""
+        if self._core.draft:
+            return CollectionSchema()
+        return (yield from self._core.store.schema())
+
+    schema = blocking(_schema)
+    aschema = awaitable(_schema)
 
     # -- ending --------------------------------------------------------------------------------
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from octant import artifact as artifacts
-from octant import coverage
+from octant import coverage, families
 from octant.embedders import Embedder
 from octant.errors import CollectionExistsError, DimensionError, InputError, MismatchError, StoreError
+from octant.families import Kin
 from octant.flow import Flow, step
 from octant.identity import complete, same_model
 from octant.ids import IdCodec
@@ -22,9 +23,11 @@ from octant.manifest import Manifest
 from octant.oversampling import DEFAULT_COVERAGE, CoverageCurve
 from octant.records import Distance, EmbeddingIdentity, FitReport, FloatArray
 from octant.representation import Representation
+from octant.schema import CollectionSchema
 from octant.sparse import Bm25, SparseEncoder, sparse_encoder
 from octant.store.base import Store
 from octant.terms import Terms
+from octant.unfinished import KEY, refuse
 from octant.vectors import as_matrix, unit_rows
 from octant.work import QUIET, Work
 
@@ -51,6 +54,10 @@ class Core:
         Whether somebody else made the collection; it then has no manifest of its own to rewrite.
     pending : int
         Points written since the last optimization.
+    kin : Kin
+        What the collection holds beside this.
+    twins : dict from name to Representation
+        Of ``kin.twins``, once somebody writes.
     """
 
     store: Store
@@ -60,6 +67,8 @@ class Core:
     sparse: SparseEncoder | None = None
     foreign: bool = False
     pending: int = 0
+    kin: Kin = field(default_factory=Kin)
+    twins: dict[str, Representation] = field(default_factory=dict, init=False)
     ids: IdCodec = field(init=False)
     _stages: tuple[object, Stages] | None = field(default=None, init=False, repr=False)
     _counted: tuple[float, int] | None = field(default=None, init=False, repr=False)
@@ -205,22 +214,59 @@ def open_existing(core: Core) -> Flow[None]:
     Raises
     ------
     CollectionNotFoundError, LockedError, ArtifactError
+    UnfinishedError
+        If a compression has begun it and is not complete.
     MismatchError
         If the embedding is not the one that made the vectors.
     """
-    found = yield from core.store.open()
+    schema = yield from core.store.open()
     try:
-        if found is None:
-            yield from _adopt(core)
+        name = families.choose(schema, core.manifest.vector_name)
+        refuse((yield from core.store.read_state(KEY)), name or "")
+        if name is not None and name in schema.manifests:
+            core.manifest = Manifest.from_json(schema.manifests[name])
+            core.representation = yield from _representation(core.store, core.manifest)
         else:
-            manifest = Manifest.from_json(found)
-            core.representation = yield from _representation(core.store, manifest)
-            core.manifest = manifest
+            _adopt(core, schema, name)
+        core.ids = IdCodec(digits_are_integers=core.foreign or core.manifest.foreign_ids)
         yield from _check_embedding(core)
         _check_sparse(core)
+        core.kin = families.kin(schema, core.manifest, core.manifest.sparse_name)
     except BaseException:
         yield from core.store.close()
         raise
+
+
+def load_twins(core: Core) -> Flow[None]:
+    """Read what encodes documents for the vectors that were made of the same embeddings.
+
+    Raises
+    ------
+    InputError
+        If a new document would be without some vector of the collection: nobody would find it there.
+    """
+    if core.kin.strangers:
+        names = ", ".join(map(repr, core.kin.strangers))
+        raise InputError(
+            f"the collection also has the vectors {names}, which cannot be made from what is added here: documents "
+            "would be missing there, and those that are replaced would lose them. Write with the client that makes "
+            "them all, or drop those vectors first"
+        )
+    if len(core.twins) == len(core.kin.twins):
+        return
+    schema = yield from core.store.schema()
+    for name in core.kin.twins:
+        if name in schema.manifests:
+            manifest = Manifest.from_json(schema.manifests[name])
+            representation = yield from _representation(core.store, manifest)
+        else:
+            manifest, representation = _as_found(core.manifest, schema, name)
+        if (manifest.dimension, manifest.distance) != (core.dimension, core.distance) or not representation.fitted:
+            raise InputError(
+                f"the vector {name!r} of the collection cannot be made from the embeddings of "
+                f"{core.manifest.vector_name!r}: drop it, or write with the client that makes both"
+            )
+        core.twins[name] = representation
 
 
 def _representation(store: Store, manifest: Manifest) -> Flow[Representation]:
@@ -237,44 +283,42 @@ def _representation(store: Store, manifest: Manifest) -> Flow[Representation]:
     return representation
 
 
-def _adopt(core: Core) -> Flow[None]:
-    """Take over a collection that another client made: searched as it is, nothing rewritten."""
-    layout = yield from core.store.describe()
+def _adopt(core: Core, schema: CollectionSchema, name: str | None) -> None:
+    """Take over what another client made: searched as it is, nothing rewritten."""
     core.foreign = True
-    core.ids = IdCodec(digits_are_integers=True)
-    sparse_name = core.manifest.sparse_name if core.manifest.sparse_name == layout.sparse else None
-    core.manifest = replace(core.manifest, sparse_name=sparse_name)
-    if sparse_name is not None and not layout.vectors:
+    sparse = core.manifest.sparse_name if core.manifest.sparse_name in _sparse_names(schema) else None
+    core.manifest = replace(core.manifest, sparse_name=sparse)
+    if name is not None:
+        core.manifest, core.representation = _as_found(core.manifest, schema, name)
+    elif sparse is not None:
         core.manifest = replace(core.manifest, dimension=0)
-        return
-    vector = _only_vector(layout, core.manifest.vector_name)
-    core.representation = Representation.parse(vector.datatype)
-    core.manifest = replace(
-        core.manifest,
-        represent=core.representation.spec,
-        distance=vector.metric,
-        dimension=vector.size,
-        hnsw=vector.hnsw,
-        placement=_placement(vector, layout),
-    )
+    else:
+        raise MismatchError("the collection has no dense vector, and no sparse one of that name: pass sparse_name=")
 
 
-def _placement(vector: VectorLayout, layout: CollectionLayout) -> MemoryPlacement:
+def _sparse_names(schema: CollectionSchema) -> list[str]:
+    return [vector.name for vector in schema.sparse]
+
+
+def _as_found(like: Manifest, schema: CollectionSchema, name: str) -> tuple[Manifest, Representation]:
+    """What a manifest would say of somebody else's vector ``name``, and how it is encoded."""
+    vector = schema.vector(name).layout
+    representation = Representation.parse(vector.datatype)
+    found = replace(
+        like, represent=representation.spec, distance=vector.metric, dimension=vector.size, hnsw=vector.hnsw,
+        placement=_placement(vector, schema), vector_name=name,
+    )  # fmt: skip
+    return found, representation
+
+
+def _placement(vector: VectorLayout, schema: CollectionSchema) -> MemoryPlacement:
     copied = vector.quantization is not None
     return MemoryPlacement(
         graph=vector.graph_placement,
         codes=vector.quantization_placement if copied else vector.placement,
         originals=vector.placement if copied else "cold",
-        payload=layout.payload_placement,
+        payload=schema.payload_placement,
     )
-
-
-def _only_vector(layout: CollectionLayout, name: str) -> VectorLayout:
-    for vector in layout.vectors:
-        if vector.name == name:
-            return vector
-    names = ", ".join(repr(vector.name) for vector in layout.vectors) or "none"
-    raise MismatchError(f"the collection has no dense vector named {name!r}; it has {names}: pass vector_name=")
 
 
 # -- whose vectors are these? --------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,13 +10,14 @@ from typing import TypeGuard
 
 import numpy as np
 
-from octant.core import Core, describe, fit, materialize, measure_coverage, note_embedding
+from octant.core import Core, describe, fit, load_twins, materialize, measure_coverage, note_embedding
 from octant.coverage import sample_size
 from octant.errors import InputError, PartialUploadError, TooFewVectorsError
 from octant.flow import Flow, step
-from octant.layout import PointBatch
+from octant.layout import PointBatch, Stages
 from octant.payloads import complete as payload_rows
 from octant.records import JSON, CodeArray, FloatArray, PointId, SparseVector
+from octant.representation import Representation
 from octant.store.base import Progress
 from octant.vectors import as_matrix, as_rows, drawn
 from octant.work import Work
@@ -121,6 +121,7 @@ def add(
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
+    yield from load_twins(core)
     start = 0
     while start < len(batch):
         try:
@@ -219,8 +220,15 @@ def _points(core: Core, batch: Documents, x: FloatArray | None, start: int, stop
 
 
 def _codes(core: Core, x: FloatArray) -> dict[str, CodeArray]:
-    coarse, fine = core.representation.encode(x)
-    stages = core.stages
+    found = _named(core.stages, core.representation, x)
+    for name, representation in core.twins.items():
+        stages = Stages.of(*representation.needs(core.dimension, core.distance), name)
+        found |= _named(stages, representation, x)
+    return found
+
+
+def _named(stages: Stages, representation: Representation, x: FloatArray) -> dict[str, CodeArray]:
+    coarse, fine = representation.encode(x)
     if stages.fine is None or fine is None:
         return {stages.coarse.name: coarse}
     return {stages.coarse.name: coarse, stages.fine.name: fine}
@@ -242,11 +250,6 @@ def _partial(batch: Documents, start: int, error: Exception) -> PartialUploadErr
         total=len(batch),
         missing_ids=missing,
     )
-
-
-def uuid_or_int(point: int | str) -> int | uuid.UUID:
-    """Qdrant's id in a form that compares: UUID strings differ by case and dashes."""
-    return point if isinstance(point, int) else uuid.UUID(point)
 
 
 def _optimize_if_due(core: Core, added: int, optimize: bool | None) -> Flow[None]:

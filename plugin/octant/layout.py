@@ -264,6 +264,21 @@ def _vector(
     )
 
 
+def stored_as(vector: VectorLayout, beside: Sequence[VectorLayout]) -> str:
+    """What the stored vectors of ``vector`` are, among all the vectors of its collection: a component's name.
+
+    A vector without a graph beside one with a graph is there to rescore. Where no vector has a graph, the names that
+    :meth:`Stages.of` gives tell.
+    """
+    if vector.quantization is not None:
+        return "originals"
+    names = {other.name for other in beside}
+    graphs = any(other.hnsw.m for other in beside)
+    fine = vector.name == "fine" or vector.name.endswith(".fine")
+    behind = (not vector.hnsw.m) if graphs else fine and f"{vector.name[:-4]}coarse" in names
+    return "rescoring codes" if behind else "searched codes"
+
+
 # -- what is asked -------------------------------------------------------------------------------
 
 
@@ -550,6 +565,18 @@ class PointBatch:
             {name: column[start:stop] for name, column in self.sparse.items()},
             {name: column[start:stop] for name, column in self.multi.items()},
             {name: rows[start:stop] for name, rows in self.absent.items()},
+        )
+
+    def take(self, rows: Sequence[int]) -> PointBatch:
+        """The points in ``rows``."""
+        chosen = np.asarray(rows, np.intp)
+        return PointBatch(
+            [self.ids[row] for row in rows],
+            {name: matrix[chosen] for name, matrix in self.vectors.items()},
+            [self.payloads[row] for row in rows],
+            {name: [column[row] for row in rows] for name, column in self.sparse.items()},
+            {name: [column[row] for row in rows] for name, column in self.multi.items()},
+            {name: gone[chosen] for name, gone in self.absent.items()},
         )
 
 

@@ -11,7 +11,7 @@ from octant.oversampling import CoverageCurve
 from octant.records import JSON, Distance, EmbeddingIdentity
 
 FORMAT = 1
-_LATER = ("coverage", "placement", "knobs")
+_LATER = ("coverage", "placement", "knobs", "source", "foreign_ids")
 """What collections of earlier releases do not say; the defaults are what they have."""
 
 
@@ -48,6 +48,11 @@ class Manifest:
     placement : MemoryPlacement
     knobs : SearchKnobs or None
         What a search uses that is given none; None leaves it to the representation.
+    source : str or None
+        Name of the vector of the same collection that holds the embeddings these codes were made of: documents that
+        are added get both.
+    foreign_ids : bool
+        Whether the points came from a collection that somebody else made: there "7" can only mean the integer 7.
     """
 
     represent: str
@@ -65,6 +70,8 @@ class Manifest:
     coverage: CoverageCurve | None = None
     placement: MemoryPlacement = field(default_factory=MemoryPlacement)
     knobs: SearchKnobs | None = None
+    source: str | None = None
+    foreign_ids: bool = False
 
     def to_json(self) -> dict[str, JSON]:
         """The manifest as JSON values."""
@@ -97,6 +104,7 @@ class Manifest:
                 known["placement"] = MemoryPlacement(**value["placement"])
             if value.get("knobs") is not None:
                 known["knobs"] = SearchKnobs(**value["knobs"])
+            known |= {"source": value.get("source"), "foreign_ids": bool(value.get("foreign_ids"))}
             return cls(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"the collection's manifest is damaged ({type(error).__name__}: {error})") from error

@@ -5,6 +5,7 @@ Higher is better for every score in this module.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -27,6 +28,11 @@ JSON: TypeAlias = Any
 Payload: TypeAlias = Mapping[str, JSON]
 Filter: TypeAlias = Mapping[str, JSON]
 """A Qdrant filter in its REST form, e.g. ``{"must": [{"key": "city", "match": {"value": "Oslo"}}]}``."""
+
+
+def uuid_or_int(point: int | str) -> int | uuid.UUID:
+    """Qdrant's id in a form that compares: UUID strings differ by case and dashes."""
+    return point if isinstance(point, int) else uuid.UUID(point)
 
 
 class Distance(str, Enum):
@@ -300,12 +306,16 @@ class Component:
         The named vector it belongs to, where it belongs to one.
     placement : {"pinned", "cached", "cold"}
     bytes : int
+    reserved : int
+        Empty space inside its files beside those bytes. It takes no disk; where the part is cached, Edge reads it
+        into memory all the same when the collection is opened. It stops mattering as the collection grows.
     """
 
     name: str
     vector: str | None
     placement: Placement
     bytes: int
+    reserved: int = 0
 
 
 @dataclass(frozen=True)
@@ -338,6 +348,62 @@ class Footprint:
         """Bytes on disk; every component has its file, wherever it is held."""
         return sum(part.bytes for part in self.components)
 
+    @property
+    def reserved_bytes(self) -> int:
+        """Bytes of empty space that are in memory beside ``ram_bytes`` once the collection has been opened."""
+        return sum(part.reserved for part in self.components if part.placement == "cached")
+
     def per_vector(self, count: int) -> float:
         """``count`` bytes divided by the number of points; NaN for an empty collection."""
         return count / self.points if self.points else float("nan")
+
+
+@dataclass(frozen=True)
+class HeldComponent:
+    """What really is in memory of one part of a collection; None where nobody tells.
+
+    Attributes
+    ----------
+    name : str
+    vector : str or None
+        As of a :class:`Component`.
+    placement : {"pinned", "cached", "cold"}
+        What was asked for.
+    disk_bytes : int
+    cached_bytes : int or None
+        Of its files in the operating system's page cache, whole pages, empty space included; any process may have
+        read them.
+    mapped_bytes : int or None
+        Of those, what this process has mapped and touched. Edge only.
+    heap_bytes : int or None
+        In the server's own memory. Edge does not tell it of one part: :attr:`Residency.process_bytes` has it all.
+    """
+
+    name: str
+    vector: str | None
+    placement: Placement
+    disk_bytes: int
+    cached_bytes: int | None = None
+    mapped_bytes: int | None = None
+    heap_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Residency:
+    """What a collection really holds in memory now, beside what it was asked to hold.
+
+    Attributes
+    ----------
+    components : tuple of HeldComponent
+    source : {"pages", "api", "none"}
+        Counted page by page in the files of Edge, reported by a server, or unknown.
+    process_bytes : int or None
+        Edge: this process's own memory, pinned parts and everything else that it does included.
+    unknown : tuple of str
+        What cannot be told here, and why.
+    """
+
+    components: tuple[HeldComponent, ...]
+    source: Literal["pages", "api", "none"]
+    process_bytes: int | None = None
+    unknown: tuple[str, ...] = ()

@@ -6,8 +6,9 @@ that Qdrant says of it, in the JSON of its REST API, so that nothing is lost on 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from octant.errors import InputError, UnsupportedError
@@ -72,7 +73,7 @@ class SparseVectorSchema:
     """
 
     name: str
-    settings: Mapping[str, JSON] = field(default_factory=dict)
+    settings: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
 
     @property
     def idf(self) -> bool:
@@ -95,7 +96,7 @@ class PayloadIndex:
 
     field: str
     kind: str
-    settings: Mapping[str, JSON] = field(default_factory=dict)
+    settings: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,14 @@ class CollectionSchema:
     sparse: tuple[SparseVectorSchema, ...] = ()
     indexes: tuple[PayloadIndex, ...] = ()
     payload_placement: Placement = "cold"
-    metadata: Mapping[str, JSON] = field(default_factory=dict)
-    options: Mapping[str, JSON] = field(default_factory=dict)
-    manifests: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
+    metadata: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
+    manifests: Mapping[str, Mapping[str, JSON]] = dataclasses.field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all vectors: dense, multi and sparse."""
-        return tuple(vector.name for vector in (*self.vectors, *self.sparse))
+        return (*(vector.name for vector in self.vectors), *(vector.name for vector in self.sparse))
 
     def vector(self, name: str) -> DenseVector:
         """The dense vector or multivector called ``name``.
@@ -162,6 +163,75 @@ class CollectionSchema:
         weighted = [vector.name for vector in self.sparse if vector.idf]
         sparse = next(iter([*weighted, *(vector.name for vector in self.sparse)]), None)
         return CollectionLayout(vectors, sparse, self.payload_placement)
+
+    def check_beside(self, vectors: Sequence[VectorLayout]) -> None:
+        """Refuse a collection of this schema and ``vectors`` that cannot be.
+
+        Raises
+        ------
+        InputError
+            If a name occurs twice, or there is no vector at all.
+        UnsupportedError
+            If points are placed by keys of their own, which nothing here can give them.
+        """
+        names = [vector.name for vector in vectors] + list(self.names)
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InputError(
+                f"a collection has one vector of a name; given twice: {', '.join(map(repr, twice))}. Leave out of the "
+                "schema what is replaced: schema.without(names)"
+            )
+        if not names:
+            raise InputError("a collection needs at least one vector, dense or sparse; got none")
+        if self.options.get("sharding_method") == "custom":
+            raise UnsupportedError(
+                "the collection places points by shard keys of its own (sharding_method custom), which a copy cannot "
+                "be given: add vectors to the live collection instead"
+            )
+
+    def check_added(
+        self, vectors: Sequence[VectorLayout], sparse: Sequence[SparseVectorSchema], *, datatypes: bool = True
+    ) -> None:
+        """Refuse to add ``vectors`` and ``sparse`` where one is there already and is another.
+
+        ``datatypes`` is False where the engine has none to compare.
+
+        Raises
+        ------
+        InputError
+        """
+        there = {vector.name: vector for vector in self.vectors}
+        weighted = {vector.name: vector.idf for vector in self.sparse}
+        for vector in vectors:
+            found = there.get(vector.name)
+            if vector.name in weighted or (found is not None and not _same_space(found, vector, datatypes)):
+                raise InputError(
+                    f"the collection has another vector named {vector.name!r} already: choose another name, or drop "
+                    "that one first"
+                )
+        for entry in sparse:
+            if entry.name in there or weighted.get(entry.name, entry.idf) != entry.idf:
+                raise InputError(f"the collection has another vector named {entry.name!r} already: choose another name")
+
+    def check_dropped(self, names: Sequence[str]) -> None:
+        """Refuse to drop what Qdrant cannot.
+
+        Raises
+        ------
+        InputError
+            If that is the unnamed vector, and the only dense one.
+        """
+        if "" in names and [vector.name for vector in self.vectors] == [""]:
+            raise InputError(
+                "Qdrant cannot drop the unnamed vector while it is the only dense one: add another vector first, or "
+                "copy what shall be kept into a new collection"
+            )
+
+
+def _same_space(found: DenseVector, wanted: VectorLayout, datatypes: bool) -> bool:
+    there = found.layout
+    same = (there.size, there.metric) == (wanted.size, wanted.metric)
+    return same and not found.multivector and (there.datatype == wanted.datatype or not datatypes)
 
 
 # -- from the REST API's JSON --------------------------------------------------------------------

@@ -50,6 +50,7 @@ INFO = models.CollectionInfo.model_validate(
 ANSWERS: dict[str, Any] = {
     "info": models.VersionInfo(title="qdrant", version="1.20.0"),
     "collection_exists": False,
+    "get_aliases": models.CollectionsAliasesResponse(aliases=[]),
     "get_collection": INFO,
     "query_batch_points": lambda requests: [QueryResponse(points=[]) for _ in requests],
     "query_points": lambda **_: QueryResponse(points=[]),

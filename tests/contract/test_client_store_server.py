@@ -82,10 +82,10 @@ async def test_the_manifest_lives_in_the_collections_metadata(server: FakeQdrant
     store = connect(server)
     await arun(store.create(LAYOUTS["unnamed"], {"format": 1, "artifact": None}))
     server.collections["docs"]["metadata"]["theirs"] = 1
-    assert await arun(store.open()) == {"format": 1, "artifact": None}
+    assert (await arun(store.open())).manifests == {"": {"format": 1, "artifact": None}}
     await arun(store.write_manifest({"format": 1, "artifact": "abc"}))
     assert server.collections["docs"]["metadata"] == {"octant": {"format": 1, "artifact": "abc"}, "theirs": 1}
-    assert await arun(store.open()) == {"format": 1, "artifact": "abc"}
+    assert (await arun(store.open())).manifests == {"": {"format": 1, "artifact": "abc"}}
     await arun(store.close())
 
 
@@ -93,7 +93,7 @@ def test_a_collection_that_others_made_has_no_manifest(server: FakeQdrant) -> No
     server.collections["docs"] = {"vectors": {"size": 4, "distance": "Cosine", "on_disk": True}}
     server.points["docs"] = {}
     store = connect(server)
-    assert run(store.open()) is None
+    assert run(store.open()).manifests == {}
     (vector,) = run(store.describe()).vectors
     assert (vector.name, vector.size, vector.metric, vector.datatype) == ("", 4, Distance.COSINE, "float32")
     assert (vector.placement, vector.quantization) == ("cold", None)

@@ -19,6 +19,8 @@ from octant.layout import HnswSettings, PointBatch, Stages, coarse_query, lay_ou
 from octant.oversampling import CoverageCurve
 from octant.records import Distance
 from octant.representation import Representation
+from octant.schema import CollectionSchema
+from octant.store import edge_schema
 from octant.store import edge_translate as translate
 from octant.vectors import unit_rows
 
@@ -246,7 +248,8 @@ def test_a_search_is_one_request(fine, nested):
 def test_segments_do_not_change_how_many_candidates_a_shard_reads(tmp_path):
     representation = Representation.parse("coarse=turbo4; fine=turbo8")
     stages = Stages.of(*representation.needs(DIM, Distance.COSINE))
-    plain = translate.config(lay_out(stages, hnsw=HnswSettings(m=0, indexing_threshold=1)), wal=False)
+    laid_out = lay_out(stages, hnsw=HnswSettings(m=0, indexing_threshold=1))
+    plain = edge_schema.config(CollectionSchema(), laid_out.vectors, wal=False)
     split = qe.EdgeOptimizersConfig(default_segment_number=6, max_segment_size=5, indexing_threshold=1)
     shard = qe.EdgeShard.create(
         str(tmp_path), qe.EdgeConfig(vectors=plain.vectors, optimizers=split, wal_enabled=False)

@@ -99,12 +99,12 @@ def test_the_whole_story(drive: Setting) -> None:
     drive(store.create(LAYOUT, MANIFEST))
     with pytest.raises(CollectionExistsError, match="open it, or create with overwrite=True"):
         drive(store.create(LAYOUT, MANIFEST))
-    assert drive(store.open()) == MANIFEST
+    assert drive(store.open()).manifests == {"": MANIFEST}
     described = drive(store.describe())
     assert [vector.name for vector in described.vectors] == ["coarse", "fine"]
     assert (described.vectors[0].quantization, described.sparse) == (LAYOUT.vectors[0].quantization, "bm25")
     drive(store.write_manifest({"format": 1, "artifact": "abc"}))
-    assert drive(store.open()) == {"format": 1, "artifact": "abc"}
+    assert drive(store.open()).manifests == {"": {"format": 1, "artifact": "abc"}}
 
     seen: list[int] = []
     drive(store.upsert(batch, batch_size=16, progress=seen.append))
@@ -227,7 +227,7 @@ def test_local_mode_on_disk(tmp_path: Path) -> None:
     client.close()
     client = QdrantClient(path=str(tmp_path))
     store = local(client, None)
-    assert run(store.open()) == MANIFEST
+    assert run(store.open()).manifests == {"": MANIFEST}
     assert asyncio.run(arun(store.count())) == N
     client.close()
     with pytest.raises(StoreError, match="closed"):
@@ -244,7 +244,7 @@ def test_langchain_qdrants_collections_are_understood() -> None:
     theirs = langchain.QdrantVectorStore(client, "docs", embedding)
     theirs.add_texts(["one", "two"], [{"n": 1}, {"n": 2}])
     store = local(client, None)
-    assert run(store.open()) is None
+    assert run(store.open()).manifests == {}
     (vector,) = run(store.describe()).vectors
     assert (vector.name, vector.size, vector.metric) == ("", 8, Distance.COSINE)
     query = np.float32(embedding.embed_query("two"))

@@ -332,7 +332,7 @@ def test_the_version_is_asked_once(server: FakeQdrant) -> None:
 
 def test_a_proxy_that_hides_the_version_does_not_lock_anybody_out(server: FakeQdrant) -> None:
     server.trouble = lambda request: Fault(403) if request.path == "/" else None
-    assert run(connect(server).open()) is None
+    assert run(connect(server).open()).manifests == {}
 
 
 # -- artifacts -----------------------------------------------------------------------------------

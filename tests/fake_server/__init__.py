@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from fake_server.reading import matches, scrolled, shown
+
 
 @dataclass(frozen=True)
 class Request:
@@ -48,6 +50,7 @@ class FakeQdrant:
     url: str = ""
     collections: dict[str, dict[str, Any]] = field(default_factory=dict)
     points: dict[str, dict[Any, Any]] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     statuses: list[str] = field(default_factory=list)
     memory: dict[str, Any] | None = None
@@ -62,19 +65,41 @@ class FakeQdrant:
         parts = request.path.strip("/").split("/")
         if parts == [""]:
             return 200, None
+        if parts == ["aliases"]:
+            known = [{"alias_name": key, "collection_name": value} for key, value in self.aliases.items()]
+            return 200, {"aliases": known}
+        if parts == ["collections", "aliases"]:
+            return self._change_aliases(request.body["actions"])
         name, rest = parts[1], "/".join(parts[2:])
         if request.method == "PUT" and rest == "":
             return self._create(name, request.body)
         if request.method == "DELETE" and rest == "":
+            self.aliases = {key: value for key, value in self.aliases.items() if value != name}
             return 200, self.collections.pop(name, None) is not None
+        name = self.aliases.get(name, name)
         if rest == "exists":
             return 200, {"exists": name in self.collections}
         if name not in self.collections:
             return 404, f"Not found: Collection `{name}` doesn't exist!"
         return self._in_collection(name, request.method, rest, request.body)
 
+    def _change_aliases(self, actions: list[dict[str, Any]]) -> tuple[int, Any]:
+        changed = dict(self.aliases)
+        for action in actions:
+            ((kind, told),) = action.items()
+            if kind == "delete_alias":
+                changed.pop(told["alias_name"], None)
+            elif told["collection_name"] not in self.collections:
+                return 404, f"Not found: Collection `{told['collection_name']}` doesn't exist!"
+            elif told["alias_name"] in self.collections:
+                return 409, f"Wrong input: Collection `{told['alias_name']}` already exists!"
+            else:
+                changed[told["alias_name"]] = told["collection_name"]
+        self.aliases = changed
+        return 200, True
+
     def _create(self, name: str, body: dict[str, Any]) -> tuple[int, Any]:
-        if name in self.collections:
+        if name in self.collections or name in self.aliases:
             return 409, f"Wrong input: Collection `{name}` already exists!"
         self.collections[name] = body
         self.points[name] = {}
@@ -83,44 +108,126 @@ class FakeQdrant:
     def _in_collection(self, name: str, method: str, rest: str, body: Any) -> tuple[int, Any]:
         if rest == "" and method == "GET":
             return 200, self._info(name)
+        made, points = self.collections[name], self.points[name]
         if rest == "" and method == "PATCH":
-            self.collections[name].setdefault("metadata", {}).update(body.get("metadata") or {})
+            _change(made, body)
             return 200, True
+        if rest.startswith("vectors/"):
+            return self._change_vector(made, points, method, rest.partition("/")[2], body)
+        if rest == "points/vectors":
+            return _update_vectors(points, body["points"])
+        if rest == "points/scroll":
+            return scrolled(points, body, made.get("strict_mode_config") or {})
+        if rest == "index":
+            schema = body["field_schema"]
+            made.setdefault("indexes", {})[body["field_name"]] = schema
+            return 200, {"operation_id": 1, "status": "completed"}
         if rest == "points" and method == "PUT":
             self.points[name].update(_points(body))
             return 200, {"operation_id": 1, "status": "completed"}
         if rest == "points":
-            found = [self.points[name][point] for point in body["ids"] if point in self.points[name]]
-            return 200, found
+            found = [points[point] for point in body["ids"] if point in points]
+            return 200, [shown(point, body) for point in found]
         if rest == "points/count":
-            return 200, {"count": len(self.points[name])}
+            return 200, {"count": sum(matches(body.get("filter"), point) for point in points.values())}
         if rest == "points/query":
             return 200, {"points": []}
         if rest == "points/query/batch":
             return 200, [{"points": []} for _ in body["searches"]]
-        if rest in ("points/delete", "index"):
+        if rest == "points/delete":
             return 200, {"operation_id": 1, "status": "completed"}
         if rest == "memory" and self.memory is not None:
             return 200, self.memory
         return 404, "no such path"
 
+    def _change_vector(
+        self, made: dict[str, Any], points: dict[Any, Any], method: str, name: str, body: Any
+    ) -> tuple[int, Any]:
+        if "size" in made.get("vectors", {}):
+            made["vectors"] = {"": made["vectors"]}
+        if method == "DELETE":
+            for kind in ("vectors", "sparse_vectors"):
+                made.get(kind, {}).pop(name, None)
+            for point in points.values():
+                if isinstance(point["vector"], dict):
+                    point["vector"].pop(name, None)
+        elif "dense" in body:
+            made.setdefault("vectors", {}).setdefault(name, body["dense"])
+        else:
+            index = {"index": {"datatype": body["sparse"]["datatype"]}} if body["sparse"].get("datatype") else {}
+            made.setdefault("sparse_vectors", {}).setdefault(
+                name, {"modifier": body["sparse"].get("modifier"), **index}
+            )
+        return 200, {"operation_id": 1, "status": "completed"}
+
     def _info(self, name: str) -> dict[str, Any]:
         made = self.collections[name]
-        params = {key: made[key] for key in ("vectors", "sparse_vectors", "payload", "on_disk_payload") if key in made}
+        params = {key: made[key] for key in _PARAMS if key in made}
         optimizers = {"deleted_threshold": 0.2, "vacuum_min_vector_number": 1000, "default_segment_number": 0}
         return {
             "status": self.statuses.pop(0) if self.statuses else "green",
             "optimizer_status": "ok",
             "points_count": len(self.points[name]),
             "segments_count": 3,
-            "payload_schema": {},
+            "payload_schema": {field: _indexed(schema) for field, schema in made.get("indexes", {}).items()},
             "config": {
                 "params": params,
-                "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000},
+                **{
+                    key: made[key] for key in ("quantization_config", "wal_config", "strict_mode_config") if key in made
+                },
+                "hnsw_config": {
+                    "m": 16,
+                    "ef_construct": 100,
+                    "full_scan_threshold": 10000,
+                    **(made.get("hnsw_config") or {}),
+                },
                 "optimizer_config": {**optimizers, "flush_interval_sec": 5, **(made.get("optimizers_config") or {})},
                 "metadata": made.get("metadata"),
             },
         }
+
+
+_CONFIG = ("quantization_config", "wal_config", "strict_mode_config")
+_PARAMS = (
+    "vectors", "sparse_vectors", "payload", "on_disk_payload", "id_tracker", "shard_number", "sharding_method",
+    "replication_factor", "write_consistency_factor", "read_fan_out_factor",
+)  # fmt: skip
+
+
+def _change(made: dict[str, Any], body: dict[str, Any]) -> None:
+    metadata = made.setdefault("metadata", None) or {}
+    for key, value in (body.get("metadata") or {}).items():
+        if value is None:  # as the server's merge: a null removes the key
+            metadata.pop(key, None)
+        else:
+            metadata[key] = value
+    made["metadata"] = metadata or None
+    made.update(body.get("params") or {})
+    for name, changed in (body.get("vectors") or {}).items():
+        if changed.get("quantization_config") == "Disabled":
+            changed = {key: value for key, value in changed.items() if key != "quantization_config"}
+        made["vectors"][name].update({key: value for key, value in changed.items() if value is not None})
+
+
+def _update_vectors(points: dict[Any, Any], updates: list[dict[str, Any]]) -> tuple[int, Any]:
+    missing = None
+    for update in updates:  # as the server: all that are there, then the first that is not
+        if update["id"] not in points:
+            missing = update["id"] if missing is None else missing
+            continue
+        point = points[update["id"]]
+        there = point["vector"] if isinstance(point["vector"], dict) else {"": point["vector"]}
+        new = update["vector"] if isinstance(update["vector"], dict) else {"": update["vector"]}
+        point["vector"] = {**there, **new}
+    if missing is not None:
+        return 404, f"Not found: No point with id {missing} found"
+    return 200, {"operation_id": 1, "status": "completed"}
+
+
+def _indexed(schema: Any) -> dict[str, Any]:
+    if isinstance(schema, str):
+        return {"data_type": schema, "points": 0}
+    return {"data_type": schema["type"], "params": schema, "points": 0}
 
 
 def _points(body: dict[str, Any]) -> dict[Any, Any]:

@@ -9,11 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from octant.errors import UnsupportedError
 from octant.flow import Flow, step
 from octant.layout import CollectionLayout, PointBatch, StoredPoint, VectorLayout, VectorQuery
-from octant.records import JSON, CodeArray, Filter, Footprint
+from octant.records import JSON, CodeArray, Filter, Footprint, Residency
 from octant.schema import CollectionSchema, PayloadIndex, SparseVectorSchema
+from octant.store import families, sampling
 
 Progress = Callable[[int], object]
 """Called with the number of points that were just acknowledged."""
@@ -39,7 +39,6 @@ class Store(ABC):
     def exists(self) -> Flow[bool]:
         """Whether the collection is there."""
 
-    @abstractmethod
     def create(self, layout: CollectionLayout, manifest: Manifest) -> Flow[None]:
         """Make the collection and write its manifest.
 
@@ -47,10 +46,14 @@ class Store(ABC):
         ------
         CollectionExistsError, LockedError, UnsupportedError, UnavailableError
         """
+        sparse = () if layout.sparse is None else (SparseVectorSchema(layout.sparse, {"modifier": "idf"}),)
+        placement, manifests = layout.payload_placement, families.read({families.KEY: manifest})
+        schema = CollectionSchema(sparse=sparse, payload_placement=placement, manifests=manifests)
+        return self.create_like(schema, layout.vectors)
 
     @abstractmethod
-    def open(self) -> Flow[Manifest | None]:
-        """Open the collection for reading and writing; its manifest, or None if Octant did not make it.
+    def open(self) -> Flow[CollectionSchema]:
+        """Open the collection, by its name or an alias, for reading and writing; what it holds, whoever made it.
 
         Raises
         ------
@@ -59,11 +62,14 @@ class Store(ABC):
 
     @abstractmethod
     def describe(self) -> Flow[CollectionLayout]:
-        """The layout as the engine reports it; for collections that others made."""
+        """What the collection stores of what Octant can search; :meth:`schema` says everything."""
 
     @abstractmethod
     def write_manifest(self, manifest: Manifest) -> Flow[None]:
-        """Replace the manifest, in one step: a crash leaves the old one or the new one."""
+        """Replace the manifest of the same ``vector_name``, in one step: a crash leaves the old one or the new one.
+
+        A collection may have several: one for every representation that it keeps. The others stay as they are.
+        """
 
     @abstractmethod
     def write_artifact(self, digest: str, data: bytes) -> Flow[None]:
@@ -98,6 +104,7 @@ class Store(ABC):
 
     # -- collections that anyone made ----------------------------------------------------------
 
+    @abstractmethod
     def schema(self) -> Flow[CollectionSchema]:
         """Everything about the collection but its points, whoever made it; the collection must be open.
 
@@ -107,16 +114,16 @@ class Store(ABC):
             If the collection says something of itself that cannot be read back: what, and what to do.
         CollectionNotFoundError, UnavailableError
         """
-        raise UnsupportedError(f"the engine {self.engine} has no schema()")
 
+    @abstractmethod
     def create_like(self, schema: CollectionSchema, vectors: Sequence[VectorLayout] = ()) -> Flow[None]:
         """Make the collection with everything ``schema`` holds, and Octant's own ``vectors`` beside it.
 
         What ``schema`` carries keeps its settings to the letter: dense vectors, multivectors, sparse vectors,
         payload indexes, metadata, options; so do its manifests. Leave out what ``vectors`` replaces with
         :meth:`~octant.schema.CollectionSchema.without`. Payload indexes are made before the first point, as Qdrant
-        wants it; after a kill between the collection and its last index, call :meth:`index_payload` again for
-        each: an index that is there already is no error.
+        wants it; after a kill between the collection and its last index, call :meth:`create_index` again for each:
+        an index that is there already is no error.
 
         Raises
         ------
@@ -126,8 +133,8 @@ class Store(ABC):
         UnsupportedError
             If this engine cannot keep a part of it, or the server is too old for it; nothing was made.
         """
-        raise UnsupportedError(f"the engine {self.engine} has no create_like()")
 
+    @abstractmethod
     def add_vectors(
         self, vectors: Sequence[VectorLayout] = (), sparse: Sequence[SparseVectorSchema] = ()
     ) -> Flow[None]:
@@ -143,8 +150,8 @@ class Store(ABC):
         UnsupportedError
             If the server is older than 1.18.
         """
-        raise UnsupportedError(f"the engine {self.engine} has no add_vectors()")
 
+    @abstractmethod
     def drop_vectors(self, names: Sequence[str]) -> Flow[None]:
         """Take the vectors ``names``, dense or sparse, from the collection and every point; unknown ones are no error.
 
@@ -155,8 +162,8 @@ class Store(ABC):
         UnsupportedError
             If the server is older than 1.18.
         """
-        raise UnsupportedError(f"the engine {self.engine} has no drop_vectors()")
 
+    @abstractmethod
     def read(
         self, *, filter: Filter | None = None, limit: int = 256, offset: int | str | None = None,  # noqa: A002
         vectors: Sequence[str] | None = None, with_payload: bool = True,
@@ -179,7 +186,6 @@ class Store(ABC):
         UnsupportedError
             If the server refuses to be read like this (strict mode): its words, and what to change.
         """
-        raise UnsupportedError(f"the engine {self.engine} has no read()")
 
     def sample(
         self, count: int, *, seed: int = 0, filter: Filter | None = None,  # noqa: A002
@@ -198,8 +204,13 @@ class Store(ABC):
         UnsupportedError
             As :meth:`read`.
         """
-        raise UnsupportedError(f"the engine {self.engine} has no sample()")
+        return sampling.draw(self, count, seed, filter, vectors, with_payload)
 
+    @abstractmethod
+    def slices(self) -> Flow[bool]:
+        """Whether filters may have Qdrant's ``slice`` condition, which parts the ids by their hash."""
+
+    @abstractmethod
     def write_vectors(
         self, ids: Sequence[int | str], vectors: Mapping[str, CodeArray], *, batch_size: int = 256,
         progress: Progress | None = None,
@@ -222,30 +233,30 @@ class Store(ABC):
         ------
         PartialUploadError, UnavailableError, StoreError
         """
-        raise UnsupportedError(f"the engine {self.engine} has no write_vectors()")
 
+    @abstractmethod
     def drop_manifest(self, vector_name: str) -> Flow[None]:
         """Forget the manifest of the representation under ``vector_name``; no error if there is none."""
-        raise UnsupportedError(f"the engine {self.engine} has no drop_manifest()")
 
+    @abstractmethod
     def create_index(self, index: PayloadIndex) -> Flow[None]:
         """Index a payload field with all its parameters; one that is there already is no error."""
-        raise UnsupportedError(f"the engine {self.engine} has no create_index()")
 
     # -- other names ---------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def collection(self) -> str:
         """The collection's own name; once opened through an alias, the name behind it.
 
         An open store stays with the collection it opened when the alias moves on.
         """
-        raise UnsupportedError(f"the engine {self.engine} has no aliases")
 
+    @abstractmethod
     def aliases(self) -> Flow[Mapping[str, str]]:
         """Every alias at this location, and the collection it stands for."""
-        raise UnsupportedError(f"the engine {self.engine} has no aliases")
 
+    @abstractmethod
     def switch_alias(self, alias: str, to: str | None, *, set_aside: str | None = None) -> Flow[None]:
         """Let ``alias`` stand for the collection ``to``, in one step: nobody ever finds nothing.
 
@@ -267,18 +278,18 @@ class Store(ABC):
             If a collection is called ``alias`` itself, and is not set aside.
         LockedError, UnsupportedError, UnavailableError
         """
-        raise UnsupportedError(f"the engine {self.engine} has no aliases")
 
     # -- notes ---------------------------------------------------------------------------------
 
+    @abstractmethod
     def write_state(self, key: str, value: JSON) -> Flow[None]:
         """Keep ``value`` with the collection under ``key``: durable, and replaced in one step.
 
         For small things, such as how far a migration has come; nobody but its writer reads it, and a schema does
         not show it.
         """
-        raise UnsupportedError(f"the engine {self.engine} has no write_state()")
 
+    @abstractmethod
     def read_state(self, key: str) -> Flow[JSON | None]:
         """What was kept under ``key``, or None.
 
@@ -287,11 +298,10 @@ class Store(ABC):
         ArtifactError
             If it cannot be read.
         """
-        raise UnsupportedError(f"the engine {self.engine} has no read_state()")
 
+    @abstractmethod
     def delete_state(self, key: str) -> Flow[None]:
         """Forget what was kept under ``key``; no error if there is nothing."""
-        raise UnsupportedError(f"the engine {self.engine} has no delete_state()")
 
     # -- points --------------------------------------------------------------------------------
 
@@ -334,9 +344,9 @@ class Store(ABC):
     def count(self, filter: Filter | None = None) -> Flow[int]:  # noqa: A002
         """Exact number of points, or of those that match."""
 
-    @abstractmethod
     def index_payload(self, key: str, kind: str) -> Flow[None]:
         """Index a payload field: keyword, integer, float, bool, geo, datetime, text or uuid."""
+        return self.create_index(PayloadIndex(key, kind))
 
     # -- upkeep --------------------------------------------------------------------------------
 
@@ -351,3 +361,7 @@ class Store(ABC):
     @abstractmethod
     def footprint(self) -> Flow[Footprint]:
         """Measured bytes by component."""
+
+    @abstractmethod
+    def residency(self) -> Flow[Residency]:
+        """What of every component is in memory now, as far as that can be told."""

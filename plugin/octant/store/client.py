@@ -6,32 +6,37 @@ import asyncio
 import time
 import warnings
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from octant.errors import (
+    ArtifactError,
     CollectionExistsError,
+    CollectionNotFoundError,
     InputError,
     LocalModeWarning,
     StoreError,
     UnavailableError,
+    UnsupportedError,
 )
 from octant.flow import Flow, fork, step
-from octant.layout import CollectionLayout, PointBatch, StoredPoint, VectorQuery
-from octant.records import JSON, Component, Filter, Footprint
+from octant.layout import CollectionLayout, PointBatch, StoredPoint, VectorLayout, VectorQuery
+from octant.records import JSON, CodeArray, Component, Filter, Footprint, Residency, uuid_or_int
+from octant.schema import CollectionSchema, PayloadIndex, SparseVectorSchema
 from octant.store import client_answers as answers
 from octant.store import client_artifacts as artifacts
 from octant.store import client_models as translate
+from octant.store import client_schema, families
 from octant.store import client_versions as versions
 from octant.store.base import Manifest, Progress, Store
 from octant.store.client_connection import Call, Clients, Connection, GivenClients, OwnClients, RetrySettings
 from octant.store.client_upload import Upload
 
-METADATA_KEY = "octant"
-"""Key of a collection's metadata under which its manifest lives; the other keys are other people's."""
+DELETED_MEANWHILE = 3
+"""Times that vectors are written again without the points that were deleted in the meantime."""
 RETRIEVE_AT_ONCE = 1000
 """Ids a single request reads."""
 LONGEST_POLL_S = 2.0
@@ -84,6 +89,9 @@ class ClientStore(Store):
         self._options = translate.check_options(collection_options or {})
         self._connection = Connection(_clients or GivenClients(client, async_client), retry or RetrySettings())
         self._name, self._parallel, self._optimize_timeout_s = name, parallel, optimize_timeout_s
+        self._collection = name
+        self._keys: dict[str, str] = {}
+        self._strict: models.StrictModeConfigOutput | None = None
         self._version: versions.Version | None = None
         self._version_known = False
         self.engine = "local" if self._connection.local else "server"
@@ -134,31 +142,153 @@ class ClientStore(Store):
         found = yield from self._ask(lambda client: client.collection_exists(self._name))
         return bool(found)
 
-    def create(self, layout: CollectionLayout, manifest: Manifest) -> Flow[None]:
-        arguments = translate.creation(layout, {METADATA_KEY: dict(manifest)}, self._options)
+    def create_like(self, schema: CollectionSchema, vectors: Sequence[VectorLayout] = ()) -> Flow[None]:
+        schema.check_beside(vectors)
+        arguments = client_schema.creation(schema, vectors, self._options)
+        indexes = [(index.field, client_schema.index(index)) for index in schema.indexes]
         found = yield from self._server_version()
-        versions.require_layout(layout, found, self._connection.location)
+        versions.require_layout(schema.layout.beside(vectors), found, self._connection.location)
         if (yield from self.exists()):
             raise CollectionExistsError(
                 f"there is already a collection {self._name!r} at {self._connection.location}: open it, or create with "
                 "overwrite=True"
             )
+        self._collection = self._name  # what an alias of that name stood for is gone
         # Not sent again after a timeout: the first one may have been carried out.
-        yield from self._ask(lambda client: client.create_collection(self._name, **arguments), again=False)
+        yield from self._ask(lambda client: client.create_collection(self._collection, **arguments), again=False)
+        changed = client_schema.updates(schema)
+        if changed is not None:
+            yield from self._ask(lambda client: client.update_collection(self._collection, collection_params=changed))
+        for field, wanted in indexes:
+            yield from self._index(field, wanted)
 
-    def open(self) -> Flow[Manifest | None]:
+    def open(self) -> Flow[CollectionSchema]:
         found = yield from self._server_version()
         versions.require("the query API", versions.QUERY_API, found, self._connection.location)
-        info = yield from self._info()
-        manifest = (info.config.metadata or {}).get(METADATA_KEY)
-        return dict(manifest) if isinstance(manifest, Mapping) else None
+        yield from self._locate()
+        return (yield from self.schema())
+
+    def _locate(self) -> Flow[None]:
+        """Stay with the collection that the name stands for now, whatever an alias does later."""
+        try:
+            aliases = yield from self.aliases()
+        except UnavailableError:
+            raise
+        except StoreError:
+            aliases = {}  # credentials for one collection need not see the others' names
+        self._collection = aliases.get(self._name, self._name)
 
     def describe(self) -> Flow[CollectionLayout]:
-        return answers.layout((yield from self._info()))
+        return (yield from self.schema()).layout
+
+    def schema(self) -> Flow[CollectionSchema]:
+        return client_schema.schema((yield from self._info()))
 
     def write_manifest(self, manifest: Manifest) -> Flow[None]:
-        metadata = {METADATA_KEY: dict(manifest)}
-        yield from self._ask(lambda client: client.update_collection(self._name, metadata=metadata))
+        vector_name = families.name(manifest)
+        if vector_name not in self._keys:
+            self._keys[vector_name] = families.key((yield from self._metadata()), vector_name)
+        yield from self._merge({self._keys[vector_name]: dict(manifest)})
+
+    def drop_manifest(self, vector_name: str) -> Flow[None]:
+        self._keys.pop(vector_name, None)
+        metadata = yield from self._metadata()
+        if vector_name in families.read(metadata):
+            yield from self._merge({families.key(metadata, vector_name): None})
+
+    def write_state(self, key: str, value: JSON) -> Flow[None]:
+        yield from self._merge({f"{families.STATE}{key}": {"value": value}})
+
+    def read_state(self, key: str) -> Flow[JSON | None]:
+        found = (yield from self._metadata()).get(f"{families.STATE}{key}")
+        if found is None:
+            return None
+        if not isinstance(found, Mapping) or "value" not in found:
+            raise ArtifactError(f"{families.STATE}{key} in the collection's metadata is no note of Octant's: {found!r}")
+        return found["value"]
+
+    def delete_state(self, key: str) -> Flow[None]:
+        yield from self._merge({f"{families.STATE}{key}": None})
+
+    def _metadata(self) -> Flow[Mapping[str, JSON]]:
+        return (yield from self._info()).config.metadata or {}
+
+    def _merge(self, metadata: Mapping[str, JSON]) -> Flow[None]:
+        # A server replaces the keys that are given, removes those that are null, and keeps the others.
+        yield from self._ask(lambda client: client.update_collection(self._collection, metadata=dict(metadata)))
+
+    # -- other names ---------------------------------------------------------------------------
+
+    @property
+    def collection(self) -> str:
+        return self._collection
+
+    def aliases(self) -> Flow[Mapping[str, str]]:
+        found = yield from self._ask(lambda client: client.get_aliases())
+        return {entry.alias_name: entry.collection_name for entry in found.aliases}
+
+    def switch_alias(self, alias: str, to: str | None, *, set_aside: str | None = None) -> Flow[None]:
+        if set_aside is not None:
+            raise UnsupportedError(
+                f"a server cannot rename a collection: drop {alias!r} before the alias takes its name, or use another"
+            )
+        known = yield from self.aliases()
+        operations: list[Any] = []
+        if alias in known:
+            gone = models.DeleteAlias(alias_name=alias)
+            operations.append(models.DeleteAliasOperation(delete_alias=gone))
+        elif (yield from self._is_there(alias)):
+            raise CollectionExistsError(
+                f"{alias!r} is itself a collection at {self._connection.location}, and no alias can have its name: "
+                "choose another alias, or drop that collection first"
+            )
+        if to is not None:
+            if to in known or not (yield from self._is_there(to)):
+                raise CollectionNotFoundError(
+                    f"no collection {to!r} at {self._connection.location}: an alias stands for one that is there"
+                )
+            made = models.CreateAlias(collection_name=to, alias_name=alias)
+            operations.append(models.CreateAliasOperation(create_alias=made))
+        if operations:
+            yield from self._ask(lambda client: client.update_collection_aliases(operations))
+
+    def _is_there(self, name: str) -> Flow[bool]:
+        return bool((yield from self._ask(lambda client: client.collection_exists(name))))
+
+    # -- vectors of a collection that is there -------------------------------------------------
+
+    def add_vectors(
+        self, vectors: Sequence[VectorLayout] = (), sparse: Sequence[SparseVectorSchema] = ()
+    ) -> Flow[None]:
+        yield from self._require_vector_names()
+        there = yield from self.schema()
+        there.check_added(vectors, sparse, datatypes=not self._connection.local)
+        for vector in vectors:
+            yield from self._add(vector.name, client_schema.added(vector))
+        for entry in sparse:
+            yield from self._add(entry.name, client_schema.added_sparse(entry))
+        if vectors:
+            changed = {vector.name: client_schema.difference(vector) for vector in vectors}
+            yield from self._ask(lambda client: client.update_collection(self._collection, vectors_config=changed))
+
+    def _add(self, name: str, config: models.VectorNameConfig) -> Flow[None]:
+        yield from self._ask(lambda client: client.create_vector_name(self._collection, name, config, wait=True))
+
+    def drop_vectors(self, names: Sequence[str]) -> Flow[None]:
+        yield from self._require_vector_names()
+        there = yield from self.schema()
+        there.check_dropped(names)
+        for name in dict.fromkeys(names):
+            if name in there.names:
+                yield from self._ask(partial(_drop_vector, self._collection, name))
+
+    def _require_vector_names(self) -> Flow[None]:
+        found = yield from self._server_version()
+        versions.require(
+            "adding or dropping vectors of a collection", versions.VECTOR_NAMES, found, self._connection.location
+        )
+
+    # -- artifacts -----------------------------------------------------------------------------
 
     def write_artifact(self, digest: str, data: bytes) -> Flow[None]:
         return artifacts.write(self._connection, digest, data)
@@ -167,19 +297,27 @@ class ClientStore(Store):
         return artifacts.read(self._connection, digest)
 
     def drop(self) -> Flow[None]:
-        """Delete the collection; no error if it is not there.
+        """Delete the collection, and with it its aliases; no error if it is not there.
 
         Artifacts stay: they are addressed by content, and another collection may use the same one.
         """
-        yield from self._ask(lambda client: client.delete_collection(self._name))
+        yield from self._locate()
+        yield from self._ask(lambda client: client.delete_collection(self._collection))
 
     def close(self) -> Flow[None]:
         """Close the clients that ``connect`` made; the caller's own stay open."""
         return self._connection.close()
 
     def _info(self) -> Flow[models.CollectionInfo]:
-        info: models.CollectionInfo = yield from self._ask(lambda client: client.get_collection(self._name))
+        info: models.CollectionInfo = yield from self._ask(lambda client: client.get_collection(self._collection))
+        strict = info.config.strict_mode_config
+        self._strict = strict if strict is not None and strict.enabled else None
         return info
+
+    def _at_most(self, wanted: int, limit: str) -> int:
+        """``wanted``, or what a server in strict mode allows of it."""
+        allowed = getattr(self._strict, limit, None)
+        return wanted if not allowed else min(wanted, int(allowed))
 
     def _server_version(self) -> Flow[versions.Version | None]:
         if self._connection.local or self._version_known:
@@ -209,24 +347,76 @@ class ClientStore(Store):
         UnavailableError, CollectionNotFoundError, StoreError
             If none was acknowledged.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}")
-        upload = Upload(points, batch_size, progress)
-        flows = [partial(self._send, upload, start) for start in upload.starts]
+        upload = Upload(points, self._batch_size(batch_size), progress)
+        yield from self._upload(upload, self._upsert)
+
+    def _upload(self, upload: Upload, send: Callable[[PointBatch], Flow[None]]) -> Flow[None]:
+        flows = [partial(self._send, upload, send, start) for start in upload.starts]
         yield from fork(flows, 1 if self._connection.local else self._parallel)
         upload.check()
 
-    def _send(self, upload: Upload, start: int) -> Flow[None]:
+    def _send(self, upload: Upload, send: Callable[[PointBatch], Flow[None]], start: int) -> Flow[None]:
         if upload.failure is not None:
             return
-        # Translated only now: the lists of numbers are many times larger than the arrays.
-        batch: Any = (translate.local_points if self._connection.local else translate.batch)(upload.rows(start))
         try:
-            yield from self._ask(lambda client: client.upsert(self._name, points=batch, wait=True))
+            yield from send(upload.rows(start))
         except StoreError as error:
             upload.failure = upload.failure or error
         else:
             upload.acknowledge(start)
+
+    def _upsert(self, points: PointBatch) -> Flow[None]:
+        # Translated only now: the lists of numbers are many times larger than the arrays.
+        batch: Any = (translate.local_points if self._connection.local else translate.batch)(points)
+        yield from self._ask(lambda client: client.upsert(self._collection, points=batch, wait=True))
+
+    def write_vectors(
+        self, ids: Sequence[int | str], vectors: Mapping[str, CodeArray], *, batch_size: int = 256,
+        progress: Progress | None = None,
+    ) -> Flow[list[int | str]]:  # fmt: skip
+        points = PointBatch(ids, vectors, [{}] * len(ids))
+        missing: list[int | str] = []
+        upload = Upload(points, self._batch_size(batch_size), progress)
+        yield from self._upload(upload, partial(self._write_vectors, missing))
+        order = {point: row for row, point in enumerate(ids)}
+        return sorted(missing, key=order.__getitem__)
+
+    def _write_vectors(self, missing: list[int | str], points: PointBatch) -> Flow[None]:
+        """Write; where points have been deleted meanwhile, the others."""
+        # Local mode writes the others, then raises an error that is no answer of a server's: it is asked first.
+        failure: StoreError | None = None
+        for _ in range(1 + DELETED_MEANWHILE):
+            if failure is not None or self._connection.local:
+                there = yield from self._present(points.ids)
+                rows = [row for row, point in enumerate(points.ids) if uuid_or_int(point) in there]
+                if failure is not None and len(rows) == len(points):
+                    raise failure
+                missing += [point for point in points.ids if uuid_or_int(point) not in there]
+                points = points.take(rows)
+            try:
+                yield from self._send_vectors(points)
+            except (UnavailableError, UnsupportedError):
+                raise
+            except StoreError as error:
+                failure = error
+            else:
+                return
+        if failure is not None:
+            raise failure
+
+    def _send_vectors(self, points: PointBatch) -> Flow[None]:
+        if len(points):
+            rows = translate.point_vectors(points)
+            yield from self._ask(lambda client: client.update_vectors(self._collection, points=rows, wait=True))
+
+    def _present(self, ids: Sequence[int | str]) -> Flow[set[Any]]:
+        found = yield from self.retrieve(ids, with_payload=False)
+        return {uuid_or_int(point.id) for point in found}
+
+    def _batch_size(self, wanted: int) -> int:
+        if wanted < 1:
+            raise InputError(f"batch_size must be at least 1, got {wanted}")
+        return self._at_most(wanted, "upsert_max_batchsize")
 
     def query(self, queries: Sequence[VectorQuery]) -> Flow[list[list[StoredPoint]]]:
         if not queries:
@@ -235,10 +425,10 @@ class ClientStore(Store):
         if len(queries) == 1:
             # On its own a query travels as an array: the client copies a batch, number by number.
             alone = translate.arguments(queries[0], local=local)
-            found = [(yield from self._ask(lambda client: client.query_points(self._name, **alone)))]
+            found = [(yield from self._ask(lambda client: client.query_points(self._collection, **alone)))]
         else:
             requests = [translate.request(query, local=local) for query in queries]
-            found = yield from self._ask(lambda client: client.query_batch_points(self._name, requests=requests))
+            found = yield from self._ask(lambda client: client.query_batch_points(self._collection, requests=requests))
         return [
             [answers.stored(point, query.with_vectors) for point in answer.points]
             for query, answer in zip(queries, found, strict=True)
@@ -250,7 +440,7 @@ class ClientStore(Store):
         records: list[Any] = []
         for start in range(0, len(ids), RETRIEVE_AT_ONCE):
             read = partial(
-                _retrieve, self._name, list(ids[start : start + RETRIEVE_AT_ONCE]), with_payload, with_vectors
+                _retrieve, self._collection, list(ids[start : start + RETRIEVE_AT_ONCE]), with_payload, with_vectors
             )
             records += yield from self._ask(read)
         return [answers.stored(record, with_vectors) for record in records]
@@ -262,12 +452,32 @@ class ClientStore(Store):
         wanted = None if filter is None else translate.filter_(filter)
         records, following = yield from self._ask(
             lambda client: client.scroll(
-                self._name, scroll_filter=wanted, limit=limit, offset=offset, with_payload=with_payload,
+                self._collection, scroll_filter=wanted, limit=limit, offset=offset, with_payload=with_payload,
                 with_vectors=translate.selection(with_vectors),
             )
         )  # fmt: skip
         page = [answers.stored(record, with_vectors) for record in records]
         return page, following if following is None or isinstance(following, int) else str(following)
+
+    def read(
+        self, *, filter: Filter | None = None, limit: int = 256, offset: int | str | None = None,  # noqa: A002
+        vectors: Sequence[str] | None = None, with_payload: bool = True,
+    ) -> Flow[tuple[list[StoredPoint], int | str | None]]:  # fmt: skip
+        wanted = None if filter is None else translate.filter_(filter)
+        selected = True if vectors is None else translate.selection(vectors)
+        size = self._at_most(limit, "max_query_limit")
+        records, following = yield from self._ask(
+            lambda client: client.scroll(
+                self._collection, scroll_filter=wanted, limit=size, offset=offset, with_payload=with_payload,
+                with_vectors=selected,
+            )
+        )  # fmt: skip
+        page = [answers.complete(record, vectors) for record in records]
+        return page, following if following is None or isinstance(following, int) else str(following)
+
+    def slices(self) -> Flow[bool]:
+        found = yield from self._server_version()
+        return found is None or found >= versions.SLICES
 
     def delete(self, ids: Sequence[int | str]) -> Flow[None]:
         if ids:
@@ -277,22 +487,23 @@ class ClientStore(Store):
         yield from self._delete(models.FilterSelector(filter=translate.filter_(filter)))
 
     def _delete(self, selector: models.PointIdsList | models.FilterSelector) -> Flow[None]:
-        yield from self._ask(lambda client: client.delete(self._name, points_selector=selector, wait=True))
+        yield from self._ask(lambda client: client.delete(self._collection, points_selector=selector, wait=True))
 
     def count(self, filter: Filter | None = None) -> Flow[int]:  # noqa: A002
         wanted = None if filter is None else translate.filter_(filter)
-        found = yield from self._ask(lambda client: client.count(self._name, count_filter=wanted, exact=True))
+        found = yield from self._ask(lambda client: client.count(self._collection, count_filter=wanted, exact=True))
         return int(found.count)
 
-    def index_payload(self, key: str, kind: str) -> Flow[None]:
-        known = [schema.value for schema in models.PayloadSchemaType]
-        if kind not in known:
-            raise InputError(f"a payload index is one of {', '.join(known)}; got {kind!r}")
+    def create_index(self, index: PayloadIndex) -> Flow[None]:
+        yield from self._index(index.field, client_schema.index(index))
+
+    def _index(self, field: str, schema: Any) -> Flow[None]:
         if self._connection.local:
             return  # it has none, and warns of every attempt
-        schema = models.PayloadSchemaType(kind)
         yield from self._ask(
-            lambda client: client.create_payload_index(self._name, field_name=key, field_schema=schema, wait=True)
+            lambda client: client.create_payload_index(
+                self._collection, field_name=field, field_schema=schema, wait=True
+            )
         )
 
     # -- upkeep --------------------------------------------------------------------------------
@@ -331,7 +542,7 @@ class ClientStore(Store):
         if info.status == models.CollectionStatus.GREY:
             # Optimizations are due, but a restarted server waits for a write before it begins.
             nudge = models.OptimizersConfigDiff()
-            yield from self._ask(lambda client: client.update_collection(self._name, optimizers_config=nudge))
+            yield from self._ask(lambda client: client.update_collection(self._collection, optimizers_config=nudge))
         return bool(info.status == models.CollectionStatus.GREEN)
 
     def segments(self) -> Flow[int]:
@@ -352,9 +563,27 @@ class ClientStore(Store):
         found = yield from self._server_version()
         parts: tuple[Component, ...] = ()
         if found is None or found >= versions.MEMORY_REPORT:
-            report = yield from self._ask(partial(_memory, self._name))
-            parts = answers.components(report.get("result") or {}, answers.layout(info))
+            report = yield from self._ask(partial(_memory, self._collection))
+            parts = answers.components(report.get("result") or {}, client_schema.schema(info).layout)
         return Footprint(points, info.segments_count, parts, source="api" if parts else "none")
+
+    def residency(self) -> Flow[Residency]:
+        """What the server reports (Qdrant 1.18 and newer) of its heap and of the page cache, all shards together."""
+        if self._connection.local:
+            return Residency((), "none", unknown=("qdrant-client's local mode keeps plain float32 in this process",))
+        found = yield from self._server_version()
+        if found is not None and found < versions.MEMORY_REPORT:
+            old = f"Qdrant {found[0]}.{found[1]} has no memory report: 1.18 and newer do"
+            return Residency((), "none", unknown=(old,))
+        info = yield from self._info()
+        report = yield from self._ask(partial(_memory, self._collection))
+        parts = answers.held(report.get("result") or {}, client_schema.schema(info).layout)
+        silent = () if parts else (f"{self._connection.location} reports no memory of its collections",)
+        return Residency(parts, "api" if parts else "none", unknown=silent)
+
+
+def _drop_vector(collection: str, name: str, client: Any) -> Any:
+    return client.delete_vector_name(collection, name, wait=True)
 
 
 def _retrieve(name: str, ids: list[int | str], with_payload: bool, with_vectors: Sequence[str], client: Any) -> Any:

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from qdrant_client import models
 
 from octant.errors import FilterError, InputError, UnsupportedError
-from octant.layout import CollectionLayout, HnswSettings, PointBatch, QuerySettings, VectorLayout, VectorQuery
-from octant.records import JSON, Filter, FloatArray, NativeQuantization, Placement, SparseVector
+from octant.layout import HnswSettings, PointBatch, QuerySettings, VectorLayout, VectorQuery
+from octant.records import Filter, FloatArray, NativeQuantization, Placement, SparseVector
 
 E = TypeVar("E", bound=Enum)
 
@@ -46,34 +46,13 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return dict(options)
 
 
-def creation(layout: CollectionLayout, metadata: Mapping[str, JSON], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of ``create_collection`` beside the name."""
-    arguments: dict[str, Any] = {
-        "vectors_config": _vectors(layout.vectors),
-        "metadata": dict(metadata),
-        **options,
-        "optimizers_config": _optimizers(layout, options.get("optimizers_config")),
-    }
-    if layout.sparse is not None:
-        arguments["sparse_vectors_config"] = {layout.sparse: models.SparseVectorParams(modifier=models.Modifier.IDF)}
-    if not {"payload", "on_disk_payload"} & set(options):
-        arguments["payload"] = models.PayloadStorageParams(memory=_memory(layout.payload_placement))
-    return arguments
-
-
-def _vectors(vectors: Sequence[VectorLayout]) -> models.VectorParams | dict[str, models.VectorParams]:
-    # One unnamed vector is what langchain-qdrant and most code on the web make: keep its shape.
-    if len(vectors) == 1 and vectors[0].name == "":
-        return _vector(vectors[0])
-    return {vector.name: _vector(vector) for vector in vectors}
-
-
-def _vector(vector: VectorLayout) -> models.VectorParams:
+def vector(vector: VectorLayout) -> models.VectorParams:
+    """A vector's parameters."""
     return models.VectorParams(
         size=vector.size,
         distance=models.Distance(vector.metric.value),
-        datatype=_member(models.Datatype, vector.datatype),
-        memory=_memory(vector.placement),
+        datatype=member(models.Datatype, vector.datatype),
+        memory=memory(vector.placement),
         quantization_config=_quantization(vector.quantization, vector.quantization_placement),
         hnsw_config=_hnsw(vector.hnsw, vector.graph_placement),
     )
@@ -84,46 +63,57 @@ def _hnsw(hnsw: HnswSettings, placement: Placement) -> models.HnswConfigDiff:
         m=hnsw.m,
         ef_construct=hnsw.ef_construct,
         full_scan_threshold=hnsw.full_scan_threshold,
-        memory=_memory(placement if hnsw.m else "cold"),
+        memory=memory(placement if hnsw.m else "cold"),
     )
 
 
 def _quantization(wanted: NativeQuantization | None, placement: Placement) -> models.QuantizationConfig | None:
     if wanted is None:
         return None
-    memory = _memory(placement)
+    where = memory(placement)
     if wanted.kind == "scalar":
         return models.ScalarQuantization(
-            scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, memory=memory)
+            scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, memory=where)
         )
     if wanted.kind == "product":
         compression = models.CompressionRatio(f"x{wanted.ratio}")
         return models.ProductQuantization(
-            product=models.ProductQuantizationConfig(compression=compression, memory=memory)
+            product=models.ProductQuantizationConfig(compression=compression, memory=where)
         )
     if wanted.kind == "binary":
         return models.BinaryQuantization(
             binary=models.BinaryQuantizationConfig(
                 encoding=models.BinaryQuantizationEncoding(_BINARY_BITS[wanted.bits]),
                 query_encoding=models.BinaryQuantizationQueryEncoding(_QUERY_BITS[wanted.query_bits]),
-                memory=memory,
+                memory=where,
             )
         )
     return models.TurboQuantization(
         turbo=models.TurboQuantQuantizationConfig(
-            bits=_member(models.TurboQuantBitSize, _TURBO_BITS[wanted.bits]), memory=memory
+            bits=member(models.TurboQuantBitSize, _TURBO_BITS[wanted.bits]), memory=where
         )
     )
 
 
-def _optimizers(layout: CollectionLayout, given: object) -> models.OptimizersConfigDiff:
-    own = models.OptimizersConfigDiff() if given is None else models.OptimizersConfigDiff.model_validate(given)
-    if own.indexing_threshold is not None or not layout.vectors:
+def optimizers(
+    carried: object, given: Mapping[str, Any], indexing_threshold: int | None
+) -> models.OptimizersConfigDiff:
+    """The optimizer's settings: the caller's, else those ``carried`` over with the threshold of Octant's vectors."""
+    own = models.OptimizersConfigDiff() if carried is None else models.OptimizersConfigDiff.model_validate(carried)
+    chosen = "optimizers_config" in given and own.indexing_threshold is not None
+    if chosen or indexing_threshold is None:
         return own
-    return own.model_copy(update={"indexing_threshold": layout.vectors[0].hnsw.indexing_threshold})
+    return own.model_copy(update={"indexing_threshold": indexing_threshold})
 
 
-def _member(kind: type[E], value: str) -> E:
+def member(kind: type[E], value: str) -> E:
+    """The member of ``kind`` that Qdrant calls ``value``.
+
+    Raises
+    ------
+    UnsupportedError
+        If the installed client has none.
+    """
     try:
         return kind(value)
     except ValueError as error:
@@ -133,26 +123,32 @@ def _member(kind: type[E], value: str) -> E:
         ) from error
 
 
-def _memory(placement: Placement) -> models.Memory:
+def memory(placement: Placement) -> models.Memory:
+    """Qdrant's word for where something lives."""
     return models.Memory(placement)
 
 
 # -- points --------------------------------------------------------------------------------------
 
 
-def batch(points: PointBatch) -> models.Batch:
-    """Points as one upsert takes them, in columns.
+def batch(points: PointBatch) -> models.Batch | list[models.PointStruct]:
+    """Points as one upsert takes them: in columns, or one by one where not every point has every vector.
 
     Raises
     ------
     InputError
         If an id is none of Qdrant's.
     """
-    # 8-bit codes too: the client's models take floats only.
-    columns: dict[str, Any] = {name: np.asarray(x, np.float32).tolist() for name, x in points.vectors.items()}
-    columns |= {name: [_sparse(vector) for vector in column] for name, column in points.sparse.items()}
-    vectors = columns[""] if set(columns) == {""} else columns
     try:
+        if not _complete(points):
+            rows = zip(points.ids, named_vectors(points), points.payloads, strict=True)
+            return [models.PointStruct(id=point, vector=row, payload=dict(payload)) for point, row, payload in rows]
+        # 8-bit codes too: the client's models take floats only.
+        columns: dict[str, Any] = {name: np.asarray(x, np.float32).tolist() for name, x in points.vectors.items()}
+        columns |= {
+            name: [_sparse(entry) for entry in column if entry is not None] for name, column in points.sparse.items()
+        }
+        vectors = columns[""] if set(columns) == {""} else columns
         return models.Batch(
             ids=list(points.ids), vectors=vectors, payloads=[dict(payload) for payload in points.payloads]
         )
@@ -160,14 +156,43 @@ def batch(points: PointBatch) -> models.Batch:
         raise InputError(f"these points are none that Qdrant takes: {_first(error)}") from error
 
 
+def _complete(points: PointBatch) -> bool:
+    some = points.vectors or points.sparse
+    whole = all(entry is not None for column in points.sparse.values() for entry in column)
+    return bool(some) and whole and not points.multi and not any(rows.any() for rows in points.absent.values())
+
+
+def named_vectors(points: PointBatch, *, local: bool = False) -> list[dict[str, Any]]:
+    """What each point has, by vector name; arrays for local mode, which computes with them."""
+    columns: dict[str, Any] = {name: np.asarray(x, np.float32) for name, x in points.vectors.items()}
+    if not local:
+        columns = {name: x.tolist() for name, x in columns.items()}
+    for name, rows in points.absent.items():
+        columns[name] = [None if gone else row for gone, row in zip(rows, columns[name], strict=True)]
+    for name, column in points.sparse.items():
+        columns[name] = [None if entry is None else _sparse(entry) for entry in column]
+    for name, matrices in points.multi.items():
+        columns[name] = [None if entry is None else entry.tolist() for entry in matrices]
+    if not columns:
+        return [{} for _ in points.ids]
+    return [
+        {name: value for name, value in zip(columns, row, strict=True) if value is not None}
+        for row in zip(*columns.values(), strict=True)
+    ]
+
+
 def local_points(points: PointBatch) -> list[models.PointStruct]:
     """Points as local mode computes with them: arrays, which a validated model would turn into lists first."""
-    columns: dict[str, Any] = {name: np.asarray(x, np.float32) for name, x in points.vectors.items()}
-    columns |= {name: [_sparse(vector) for vector in column] for name, column in points.sparse.items()}
-    rows = zip(*columns.values(), strict=True)
     return [
-        models.PointStruct.model_construct(id=point, vector=dict(zip(columns, row, strict=True)), payload=dict(payload))
-        for point, row, payload in zip(points.ids, rows, points.payloads, strict=True)
+        models.PointStruct.model_construct(id=point, vector=row, payload=dict(payload))
+        for point, row, payload in zip(points.ids, named_vectors(points, local=True), points.payloads, strict=True)
+    ]
+
+
+def point_vectors(points: PointBatch) -> list[models.PointVectors]:
+    """Vectors alone, of points that are there."""
+    return [
+        models.PointVectors(id=point, vector=row) for point, row in zip(points.ids, named_vectors(points), strict=True)
     ]
 
 

@@ -16,6 +16,8 @@ Version: TypeAlias = tuple[int, int]
 QUERY_API: Version = (1, 10)
 METADATA: Version = (1, 16)
 MEMORY_REPORT: Version = (1, 18)
+VECTOR_NAMES: Version = (1, 18)
+SLICES: Version = (1, 19)
 MEMORY_PLACEMENT: Version = (1, 19)
 
 _DATATYPES: dict[str, Version] = {

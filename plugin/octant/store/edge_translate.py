@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,6 @@ import qdrant_edge as qe
 from octant.errors import FilterError
 from octant.filters import CLAUSES, conditions
 from octant.layout import (
-    CollectionLayout,
-    HnswSettings,
     PointBatch,
     QuerySettings,
     StoredPoint,
@@ -21,8 +19,8 @@ from octant.layout import (
 )
 from octant.records import JSON, Distance, Filter, FloatArray, NativeQuantization, Placement, SparseVector
 
-_MEMORY = {"pinned": qe.Memory.Pinned, "cached": qe.Memory.Cached, "cold": qe.Memory.Cold}
-_DISTANCE = {distance: getattr(qe.Distance, distance.value) for distance in Distance}
+MEMORY = {"pinned": qe.Memory.Pinned, "cached": qe.Memory.Cached, "cold": qe.Memory.Cold}
+DISTANCE = {distance: getattr(qe.Distance, distance.value) for distance in Distance}
 _BINARY_BITS = {
     1: qe.BinaryQuantizationEncoding.OneBit,
     1.5: qe.BinaryQuantizationEncoding.OneAndHalfBits,
@@ -45,48 +43,35 @@ _TURBO_BITS = {
 # -- configuration -------------------------------------------------------------------------------
 
 
-def config(layout: CollectionLayout, *, wal: bool) -> qe.EdgeConfig:
-    """A shard's configuration."""
-    searched = layout.vectors[0].hnsw if layout.vectors else HnswSettings()
-    sparse = None
-    if layout.sparse is not None:
-        sparse = {layout.sparse: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf)}
-    return qe.EdgeConfig(
-        vectors={vector.name: _vector(vector) for vector in layout.vectors},
-        sparse_vectors=sparse,
-        payload_memory=_MEMORY[layout.payload_placement],
-        optimizers=qe.EdgeOptimizersConfig(
-            # One segment: results and footprints do not depend on how the load was split.
-            default_segment_number=1,
-            indexing_threshold=searched.indexing_threshold,
-        ),
-        wal_enabled=wal,
-    )
-
-
-def _vector(vector: VectorLayout) -> qe.EdgeVectorParams:
+def vector(vector: VectorLayout) -> qe.EdgeVectorParams:
+    """A vector's parameters."""
     hnsw = vector.hnsw
     return qe.EdgeVectorParams(
         size=vector.size,
-        distance=_DISTANCE[vector.metric],
-        # Turbo4 exists at run time; the type stub of 0.9 omits it.
-        datatype=getattr(qe.VectorStorageDatatype, vector.datatype.capitalize()),
+        distance=DISTANCE[vector.metric],
+        datatype=datatype(vector.datatype),
         quantization_config=_quantization(vector.quantization, vector.quantization_placement),
         hnsw_config=qe.HnswIndexConfig(
             m=hnsw.m,
             ef_construct=hnsw.ef_construct,
             full_scan_threshold=hnsw.full_scan_threshold,
             # Without edges a few bytes a point are kept that no search reads.
-            memory=_MEMORY[vector.graph_placement if hnsw.m else "cold"],
+            memory=MEMORY[vector.graph_placement if hnsw.m else "cold"],
         ),
-        memory=_MEMORY[vector.placement],
+        memory=MEMORY[vector.placement],
     )
+
+
+def datatype(name: str) -> Any:
+    """Edge's member for a datatype."""
+    # Turbo4 exists at run time; the type stub of 0.9 omits it.
+    return getattr(qe.VectorStorageDatatype, name.capitalize())
 
 
 def _quantization(wanted: NativeQuantization | None, placement: Placement) -> Any:
     if wanted is None:
         return None
-    memory = _MEMORY[placement]
+    memory = MEMORY[placement]
     if wanted.kind == "scalar":
         return qe.ScalarQuantizationConfig(type=qe.ScalarType.Int8, memory=memory)
     if wanted.kind == "product":
@@ -104,18 +89,38 @@ def _quantization(wanted: NativeQuantization | None, placement: Placement) -> An
 def points(batch: PointBatch) -> list[qe.Point]:
     """The engine's points. It reads lists of numbers faster than arrays, the making of the lists included."""
     names = list(batch.vectors)
-    if names == [""] and not batch.sparse:
+    if names == [""] and not (batch.sparse or batch.multi or batch.absent):
         matrix = batch.vectors[""].tolist()
         return [
             qe.Point(point, row, dict(payload))
             for point, row, payload in zip(batch.ids, matrix, batch.payloads, strict=True)
         ]
-    columns: dict[str, Any] = {name: x.tolist() for name, x in batch.vectors.items()}
-    columns |= {name: [sparse(vector) for vector in column] for name, column in batch.sparse.items()}
-    rows = zip(*columns.values(), strict=True)
     return [
-        qe.Point(point, dict(zip(columns, row, strict=True)), dict(payload))
-        for point, row, payload in zip(batch.ids, rows, batch.payloads, strict=True)
+        qe.Point(point, row, dict(payload))
+        for point, row, payload in zip(batch.ids, _rows(batch), batch.payloads, strict=True)
+    ]
+
+
+def point_vectors(batch: PointBatch, rows: Sequence[int]) -> list[qe.PointVectors]:
+    """Vectors alone, of the points in ``rows``."""
+    named = _rows(batch)
+    return [qe.PointVectors(batch.ids[row], named[row]) for row in rows]
+
+
+def _rows(batch: PointBatch) -> list[dict[str, Any]]:
+    """What each point has, by vector name."""
+    columns: dict[str, Any] = {name: x.tolist() for name, x in batch.vectors.items()}
+    for name, rows in batch.absent.items():
+        columns[name] = [None if gone else row for gone, row in zip(rows, columns[name], strict=True)]
+    for name, column in batch.sparse.items():
+        columns[name] = [None if entry is None else sparse(entry) for entry in column]
+    for name, matrices in batch.multi.items():
+        columns[name] = [None if entry is None else entry.tolist() for entry in matrices]
+    if not columns:
+        return [{} for _ in batch.ids]
+    return [
+        {name: value for name, value in zip(columns, row, strict=True) if value is not None}
+        for row in zip(*columns.values(), strict=True)
     ]
 
 
@@ -125,21 +130,48 @@ def sparse(vector: SparseVector) -> qe.SparseVector:
 
 
 def stored(point: qe.ScoredPoint | qe.Record) -> StoredPoint:
-    """The engine's answer as a record."""
+    """The engine's answer as a record, without sparse vectors and multivectors."""
     return StoredPoint(
-        id=point.id if isinstance(point.id, int) else str(point.id),
+        id=identity(point),
         score=float(getattr(point, "score", 0.0)),
         payload=point.payload or {},
-        vectors=_dense(point.vector),
+        vectors={name: value for name, value in _dense(point.vector).items() if value.ndim == 1},
     )
 
 
-def _dense(vector: Any) -> dict[str, FloatArray]:
+def complete(point: qe.Record) -> StoredPoint:
+    """The engine's record with vectors of every kind."""
+    dense = _dense(point.vector)
+    return StoredPoint(
+        id=identity(point),
+        score=0.0,
+        payload=point.payload or {},
+        vectors={name: value for name, value in dense.items() if value.ndim == 1},
+        sparse={
+            name: SparseVector(np.asarray(value.indices, np.uint32), np.asarray(value.values, np.float32))
+            for name, value in _by_name(point.vector).items()
+            if isinstance(value, qe.SparseVector)
+        },
+        multi={name: value for name, value in dense.items() if value.ndim == 2},
+    )
+
+
+def identity(point: qe.ScoredPoint | qe.Record) -> int | str:
+    """The engine's id as Octant has it."""
+    return point.id if isinstance(point.id, int) else str(point.id)
+
+
+def _by_name(vector: Any) -> Mapping[str, Any]:
     if vector is None:
         return {}
-    named = vector if isinstance(vector, Mapping) else {"": vector}
+    return vector if isinstance(vector, Mapping) else {"": vector}
+
+
+def _dense(vector: Any) -> dict[str, FloatArray]:
     return {
-        name: np.asarray(value, np.float32) for name, value in named.items() if not isinstance(value, qe.SparseVector)
+        name: np.asarray(value, np.float32)
+        for name, value in _by_name(vector).items()
+        if not isinstance(value, qe.SparseVector)
     }
 
 
@@ -233,6 +265,8 @@ _CONDITIONS: dict[str, Callable[[Any], Any]] = {
     "has_id": lambda value: qe.HasIdCondition(set(value)),
     "has_vector": lambda value: qe.HasVectorCondition(value),
     "nested": _nested,
+    # It exists at run time; the type stub of 0.9 omits it.
+    "slice": lambda value: qe.SliceCondition(value["total"], value["index"]),  # type: ignore[attr-defined]
 }
 _BY_KEY: dict[str, Callable[[Any], Any]] = {"is_empty": qe.IsEmptyCondition, "is_null": qe.IsNullCondition}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,12 +15,34 @@ import portalocker
 from octant import durable
 from octant.errors import ArtifactError, InputError, LockedError
 from octant.layout import CollectionLayout
+from octant.records import JSON
+from octant.store import families
 from octant.store.base import Manifest
 
 MANIFEST = "octant.json"
 SHARD = "shard"
+SHARD_CONFIG = "edge_config.json"
 CHECKPOINTS = "fit"
 LOCK = "lock"
+STATE = "state"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What Octant writes down about a collection in a directory.
+
+    Attributes
+    ----------
+    layout : CollectionLayout
+        Of what Octant searches; the engine keeps the rest itself.
+    manifests : mapping from vector name to manifest
+    metadata : mapping
+        What others wrote into the metadata of a server's collection that this one was made from.
+    """
+
+    layout: CollectionLayout
+    manifests: Mapping[str, Manifest] = field(default_factory=dict)
+    metadata: Mapping[str, JSON] = field(default_factory=dict)
 
 
 class Sidecar:
@@ -27,11 +51,15 @@ class Sidecar:
     ::
 
         <root>/<name>/
-            octant.json                  manifest and layout, replaced in one step
+            octant.json                  manifests and layout, replaced in one step
+            state.<key>.json             notes of a running migration
             <sha256>.safetensors         artifacts, never changed once written
             fit/                         checkpoints of a fit that is not complete
             lock                         held while the collection is open
             shard/                       Qdrant Edge
+
+    A shard that somebody made with ``qdrant_edge`` itself lies in the directory without more; the other files are
+    written beside its own once Octant has something to say.
 
     Parameters
     ----------
@@ -56,7 +84,12 @@ class Sidecar:
     @property
     def shard(self) -> Path:
         """The engine's directory."""
-        return self.directory / SHARD
+        return self.directory if self.bare else self.directory / SHARD
+
+    @property
+    def bare(self) -> bool:
+        """Whether the directory is itself a shard, which somebody made without Octant."""
+        return (self.directory / SHARD_CONFIG).is_file()
 
     @property
     def checkpoints(self) -> Path:
@@ -65,7 +98,7 @@ class Sidecar:
 
     def exists(self) -> bool:
         """Whether the collection was completely created: the manifest is written last."""
-        return (self.directory / MANIFEST).is_file()
+        return (self.directory / MANIFEST).is_file() or self.bare
 
     def acquire(self) -> None:
         """Take the lock; nothing if it is already ours.
@@ -105,28 +138,62 @@ class Sidecar:
             self._lock.release()
             self._lock = None
 
-    def read(self) -> tuple[Manifest, CollectionLayout]:
-        """The manifest, and the layout the shard was made with.
+    def read(self) -> Description | None:
+        """What is written down; None for a shard that somebody else made, of which nothing is.
 
         Raises
         ------
         ArtifactError
-            If the file does not hold both.
+            If the file holds something else.
         """
         path = self.directory / MANIFEST
+        if self.bare and not path.is_file():
+            return None
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
-            return document["octant"], CollectionLayout.from_json(document["layout"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            layout = CollectionLayout.from_json(document["layout"])
+            return Description(layout, families.read(document), document.get("metadata") or {})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ArtifactError(
                 f"{path} should hold the collection's manifest and layout as JSON and cannot be read "
                 f"({type(error).__name__}: {error}): restore the file from a copy of the directory"
             ) from error
 
-    def write(self, manifest: Manifest, layout: CollectionLayout) -> None:
-        """Replace manifest and layout in one step."""
-        document = {"octant": manifest, "layout": layout.to_json()}
+    def write(self, description: Description) -> None:
+        """Replace what is written down in one step."""
+        document = {"layout": description.layout.to_json(), **families.write(description.manifests)}
+        if description.metadata:
+            document["metadata"] = dict(description.metadata)
         self._replace(MANIFEST, json.dumps(document, indent=2, sort_keys=True).encode())
+
+    def write_state(self, key: str, value: JSON) -> None:
+        """Replace the note ``key`` in one step."""
+        self._replace(self._state(key), json.dumps(value).encode())
+
+    def read_state(self, key: str) -> JSON | None:
+        """The note ``key``, or None.
+
+        Raises
+        ------
+        ArtifactError
+            If it is not JSON.
+        """
+        path = self.directory / self._state(key)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{path} should hold a note as JSON and cannot be read ({error}): delete it") from error
+
+    def delete_state(self, key: str) -> None:
+        """Forget the note ``key``."""
+        (self.directory / self._state(key)).unlink(missing_ok=True)
+
+    @staticmethod
+    def _state(key: str) -> str:
+        # A key is data too.
+        return f"{STATE}.{quote(key, safe='')}.json"
 
     def write_artifact(self, digest: str, data: bytes) -> None:
         """Keep ``data`` under its digest."""
