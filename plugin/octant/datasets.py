@@ -18,7 +18,7 @@ import gzip
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -114,6 +114,43 @@ def read_dataset(
     return _read_vectors(path, held_out, seed)
 
 
+def read_corpus(folder: str | Path, *, split: str | None = None) -> TextDataset:
+    """Read a BEIR-style folder that need not have queries.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_dataset`.
+    """
+    return _read_folder(Path(folder), split, queries_needed=False)
+
+
+def read_queries(path: str | Path) -> dict[str, str]:
+    """Id to text of a queries file, ``{"_id", "text"}`` a line; gzipped or not.
+
+    Raises
+    ------
+    InputError
+        If it is malformed or empty.
+    """
+    return _merge(_texts([Path(path)]), "query")
+
+
+def read_qrels(path: str | Path, documents: Container[str], queries: Container[str]) -> Qrels:
+    """Judgements of a ``.tsv`` about ``documents`` and ``queries``; what is about others is left out.
+
+    Raises
+    ------
+    InputError
+        If it is malformed.
+    """
+    merged: dict[str, dict[str, int]] = {}
+    for query, document, grade, _ in _judgements(Path(path)):
+        if query in queries and document in documents:
+            merged.setdefault(query, {})[document] = grade
+    return merged
+
+
 # -- vectors -------------------------------------------------------------------------------------
 
 
@@ -159,10 +196,10 @@ def _read_vectors(path: Path, held_out: float, seed: int) -> VectorDataset:
 # -- texts ---------------------------------------------------------------------------------------
 
 
-def _read_folder(folder: Path, split: str | None) -> TextDataset:
-    corpus, queries, judgements = _files_of(folder, split)
+def _read_folder(folder: Path, split: str | None, *, queries_needed: bool = True) -> TextDataset:
+    corpus, queries, judgements = _files_of(folder, split, queries_needed)
     documents = _merge(_texts(corpus), "document")
-    asked = _merge(_texts(queries), "query")
+    asked = _merge(_texts(queries), "query") if queries or queries_needed else {}
     qrels = _merge_qrels(judgements, documents, asked)
     if qrels:
         # A queries file often serves all splits: only those that this one judges are asked.
@@ -173,12 +210,12 @@ def _read_folder(folder: Path, split: str | None) -> TextDataset:
     )  # fmt: skip
 
 
-def _files_of(folder: Path, split: str | None) -> tuple[list[Path], list[Path], list[Path]]:
+def _files_of(folder: Path, split: str | None, queries_needed: bool) -> tuple[list[Path], list[Path], list[Path]]:
     corpus = _find(folder, "corpus", ("*.jsonl", "*.jsonl.gz"))
     queries = _find(folder, "queries", ("*.jsonl", "*.jsonl.gz"))
     judgements = _find(folder, "qrels", ("*.tsv", "/*.tsv"))
     for kind, found in (("corpus", corpus), ("queries", queries)):
-        if not found:
+        if not found and (queries_needed or kind == "corpus"):
             raise InputError(f"{folder}: expected {kind}*.jsonl or {kind}*.jsonl.gz, found neither")
     if split is not None:
         everything = {**corpus, **queries, **judgements}

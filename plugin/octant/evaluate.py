@@ -230,14 +230,9 @@ class _Bench:
         """Of the searched codes, on documents that the fit has not seen; None where that is unknown."""
         documents, distance = self.data.documents, self.protocol.distance
         unseen = held_out(representation, documents, self.protocol)
-        bits = code_bits(representation.needs(documents.shape[1], distance)[0])
-        spread = float(self.spectrum.sum()) if len(unseen) else 0.0
-        if bits is None or not spread:
+        if not len(unseen):
             return None
-        judged = _prepared(documents[unseen], distance)
-        searched = representation.coarse
-        error = float(np.square(judged - searched.decode(searched.encode(judged))).sum(axis=1).mean())
-        return Distortion(bits, error / spread, gaussian_bound(self.spectrum, bits) / spread)
+        return code_distortion(representation, _prepared(documents[unseen], distance), self.spectrum, distance)
 
     @cached_property
     def spectrum(self) -> NDArray[np.float64]:
@@ -292,6 +287,29 @@ def held_out(representation: Representation, documents: FloatArray, protocol: Pr
     return np.sort(np.random.default_rng(protocol.seed).permutation(count)[:share])
 
 
+def code_distortion(
+    representation: Representation, unseen: FloatArray, spectrum: NDArray[np.float64], distance: Distance
+) -> Distortion | None:
+    """What the searched codes lose of vectors that no fit has seen; None where Qdrant makes a code of its own.
+
+    Parameters
+    ----------
+    representation : Representation
+        Fitted.
+    unseen : (n, dim) float32
+        As codecs get them.
+    spectrum : (dim,) float
+        Variances of all vectors along their principal directions.
+    distance : Distance
+    """
+    bits, spread = code_bits(representation.needs(unseen.shape[1], distance)[0]), float(spectrum.sum())
+    if bits is None or not spread:
+        return None
+    searched = representation.coarse
+    error = float(np.square(unseen - searched.decode(searched.encode(unseen))).sum(axis=1).mean())
+    return Distortion(bits, error / spread, gaussian_bound(spectrum, bits) / spread)
+
+
 def _prepared(x: FloatArray, distance: Distance) -> FloatArray:
     """Vectors as codecs get them."""
     return unit_rows(x) if distance is Distance.COSINE else x
@@ -312,8 +330,16 @@ def _drawn(queries: FloatArray, seed: int) -> FloatArray:
     return queries[np.random.default_rng(seed).permutation(len(queries))[:TIMED_QUERIES]]
 
 
-def query_ratio(collection: Collection, reference: Collection, queries: FloatArray, protocol: Protocol) -> float:
+def query_ratio(
+    collection: Collection,
+    reference: Collection,
+    queries: FloatArray,
+    protocol: Protocol,
+    reference_knobs: SearchKnobs | None = None,
+) -> float:
     """Time of a query as a multiple of the reference's; below 1 is faster.
+
+    ``reference_knobs`` are the reference's own settings, where they are not the protocol's.
 
     Both are asked the same queries (m, dim) alternately, each query ``rounds`` times. A query's fastest time
     counts, because noise only makes it slower; the medians over queries are compared.
@@ -321,13 +347,14 @@ def query_ratio(collection: Collection, reference: Collection, queries: FloatArr
     if collection is reference:
         return 1.0
     timed = _drawn(queries, protocol.seed)
-    pair = (collection, reference)
+    pair = ((collection, protocol.knobs), (reference, reference_knobs or protocol.knobs))
     seconds = np.full((2, len(timed)), np.inf)
     for turn in range(protocol.rounds):
         for i, query in enumerate(timed):
             for which in (0, 1) if (turn + i) % 2 else (1, 0):
+                asked, knobs = pair[which]
                 start = time.perf_counter()
-                pair[which].search(query, k=protocol.k, knobs=protocol.knobs)
+                asked.search(query, k=protocol.k, knobs=knobs)
                 seconds[which, i] = min(seconds[which, i], time.perf_counter() - start)
     ours, theirs = np.median(seconds, axis=1)
     return float(ours / theirs)
