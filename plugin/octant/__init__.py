@@ -7,6 +7,9 @@ from octant.embedders import Embedder, embedder
 from octant.evaluate import evaluate
 from octant.fusion import Fusion
 from octant.layout import HnswSettings, MemoryPlacement, SearchKnobs
+from octant.lifecycle.compress import acompress, aplan_compression, compress, plan_compression
+from octant.lifecycle.plan import CompressPlan
+from octant.lifecycle.report import CompressReport
 from octant.recommendation import Expected, Recommendation
 from octant.records import (
     Candidate,
@@ -26,6 +29,8 @@ __all__ = [
     "Collection",
     "CollectionInfo",
     "Component",
+    "CompressPlan",
+    "CompressReport",
     "Distance",
     "Embedder",
     "EmbeddingIdentity",
@@ -41,10 +46,14 @@ __all__ = [
     "SearchKnobs",
     "SparseVector",
     "__version__",
+    "acompress",
+    "aplan_compression",
+    "compress",
     "diversify",
     "embedder",
     "errors",
     "evaluate",
     "maximal_marginal_relevance",
+    "plan_compression",
     "quantizer",
 ]

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from octant.cli.compress import compress
 from octant.cli.demo import demo
 from octant.cli.eval import evaluate
 from octant.cli.index import index
@@ -99,7 +100,8 @@ def start(
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo, "index": index, "search": search, "inspect": inspect, "eval": evaluate, "plugins": plugins,
+    "demo": demo, "index": index, "search": search, "compress": compress, "inspect": inspect, "eval": evaluate,
+    "plugins": plugins,
 }  # fmt: skip
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -16,13 +16,13 @@ from octant.lifecycle import learn, recall, sizing, stream, switch, target, veri
 from octant.lifecycle.neighbours import Neighbours
 from octant.lifecycle.order import Choice, Order, Wish, resolve
 from octant.lifecycle.plan import CompressPlan, plan
-from octant.lifecycle.report import CompressReport
+from octant.lifecycle.report import CompressReport, footprint, footprint_json
 from octant.lifecycle.run import Run
 from octant.lifecycle.source import Source, open_source
 from octant.lifecycle.switch import Ending
 from octant.location import Location, store_at
 from octant.recommendation import Recommendation
-from octant.records import EmbeddingIdentity, Footprint
+from octant.records import EmbeddingIdentity
 from octant.schema import CollectionSchema
 from octant.statistics import Estimate
 from octant.store.base import Store
@@ -326,18 +326,19 @@ def _into(
     identity = yield from _checked(order, source, store, places, model, how.ending)
     found = yield from target.find(order, store, overwrite=how.overwrite)
     kept = target.kept_schema(order, source, store)
-    before = yield from source.store.footprint()
     journal = found
     if journal is None:
         yield from _check_disk(order, source, kept, places)
-        journal = yield from target.begin(order, source, store, kept, overwrite=how.overwrite)
+        before = yield from source.store.footprint()
+        journal = yield from target.begin(order, source, store, kept, before, overwrite=how.overwrite)
     elif not journal.stretches:
         yield from target.go_on(order, source, store, kept)
     run = Run(source, store, order, kept, journal, learn.cores(order, source, store, kept, identity))
     if journal.phase == "done" and not how.ending.deletes:
         report = CompressReport.from_json(journal.verified or {})
+        report = replace(report, notes=("it was complete already: nothing was copied",))
     else:
-        report = yield from _run(run, how, before, resumed=found is not None)
+        report = yield from _run(run, how, resumed=found is not None)
     switched = yield from switch.switch(how.ending, order, source, store, same_place=places.same)
     return replace(report, switched=switched, notes=(*report.notes, *switch.notes(how.ending, order, source)))
 
@@ -352,7 +353,7 @@ def _check_disk(order: Order, source: Source, kept: CollectionSchema, places: Pl
     sizing.check_disk(places.to, expected.disk_bytes)
 
 
-def _run(run: Run, how: _How, before: Footprint, *, resumed: bool) -> Flow[CompressReport]:
+def _run(run: Run, how: _How, *, resumed: bool) -> Flow[CompressReport]:
     nears = yield from learn.fit(run, Work(progress=how.progress, checkpoint=how.checkpoint))
     if run.journal.phase == "copy":
         with progress_bar(run.source.points, title="copy", unit="point", show=how.progress) as advance:
@@ -363,7 +364,7 @@ def _run(run: Run, how: _How, before: Footprint, *, resumed: bool) -> Flow[Compr
     found, passes, caught_up, fresh = yield from _verified(run, nears, how)
     estimates = yield from _recalls(run, fresh)
     recall.check(run.order, estimates, how.min_recall)
-    report = yield from _report(run, how, before, found, passes, caught_up, estimates, resumed=resumed)
+    report = yield from _report(run, how, found, passes, caught_up, estimates, resumed=resumed)
     if not again:
         for core in run.cores:
             yield from run.target.write_manifest(core.manifest.to_json())
@@ -411,7 +412,6 @@ def _recalls(run: Run, nears: Sequence[Neighbours]) -> Flow[list[Estimate]]:
 def _report(
     run: Run,
     how: _How,
-    before: Footprint,
     found: verify.Findings,
     passes: int,
     caught_up: Mapping[str, int],
@@ -434,7 +434,7 @@ def _report(
         without={part.target: count for part, count in zip(parts, found.without, strict=True)},
         passes=passes,
         caught_up=dict(caught_up),
-        before=before,
+        before=footprint(run.journal.before or footprint_json(after)),
         after=after,
         recall={part.target: estimate for part, estimate in zip(parts, estimates, strict=True)},
         min_recall=how.min_recall,

@@ -46,6 +46,8 @@ class Journal:
         Points of a stretch.
     stretches : tuple of Stretch
         What is copied.
+    before : mapping or None
+        What the source occupied at the beginning.
     verified : mapping or None
         The report of the run that verified it, from ``done`` on.
     seconds : float
@@ -60,6 +62,7 @@ class Journal:
     manifests: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
     asked: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
     stretches: tuple[Stretch, ...] = ()
+    before: Mapping[str, JSON] | None = None
     verified: Mapping[str, JSON] | None = None
     seconds: float = 0.0
 
@@ -85,6 +88,7 @@ class Journal:
             "manifests": {name: dict(manifest) for name, manifest in self.manifests.items()},
             "asked": {name: list(ids) for name, ids in self.asked.items()},
             "stretches": len(self.stretches),
+            "before": None if self.before is None else dict(self.before),
             "verified": None if self.verified is None else dict(self.verified),
             "seconds": self.seconds,
         }
@@ -149,6 +153,7 @@ def _journal(found: Mapping[str, JSON], rows: Sequence[JSON]) -> Journal:
             manifests=found["manifests"],
             asked=found["asked"],
             stretches=tuple(Stretch.from_json(row) for row in rows),
+            before=found["before"],
             verified=found["verified"],
             seconds=float(found["seconds"]),
         )

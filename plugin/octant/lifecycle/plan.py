@@ -14,7 +14,7 @@ from octant.lifecycle import recall, sizing
 from octant.lifecycle.encode import Encoder, encode
 from octant.lifecycle.neighbours import K, Neighbours
 from octant.lifecycle.order import Order, embeddings_of
-from octant.lifecycle.report import duration, footprint_json, footprints, interval, shown, size
+from octant.lifecycle.report import comparison, duration, footprint_json, interval, shown, size
 from octant.lifecycle.source import Source
 from octant.lifecycle.target import all_layouts
 from octant.records import JSON, EmbeddingIdentity, Footprint
@@ -86,7 +86,7 @@ class CompressPlan:
             found = interval(self.recall[name])
             lines.append(f"{shown(name)}: {spec}, recall@{K} {found} among the {self.sampled:,} sampled")
         steps = [[what, duration(seconds)] for what, seconds in self.seconds.items()]
-        lines += ["", *footprints(self.before, self.after), ""]
+        lines += ["", *comparison(self.before, self.after), ""]
         lines += aligned([["step", "time"], *steps, ["all", duration(sum(self.seconds.values()))]])
         if self.target_engine != "edge":
             lines.append("writing and indexing were timed on this machine, not on the server")

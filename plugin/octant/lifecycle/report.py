@@ -90,7 +90,7 @@ class CompressReport:
             If ``value`` is none.
         """
         known = {entry.name: value[entry.name] for entry in fields(cls)}
-        known["before"], known["after"] = (_footprint(value[side]) for side in ("before", "after"))
+        known["before"], known["after"] = (footprint(value[side]) for side in ("before", "after"))
         known["recall"] = {name: Estimate(**estimate) for name, estimate in value["recall"].items()}
         known["switched"], known["notes"] = tuple(value["switched"]), tuple(value["notes"])
         return cls(**known)
@@ -106,15 +106,17 @@ class CompressReport:
         if any(self.caught_up.values()):
             counts = ", ".join(f"{count:,} {what}" for what, count in self.caught_up.items())
             lines.append(f"caught up with the source: {counts} points")
-        lines += ["", *footprints(self.before, self.after), "", *self.switched, *self.notes]
+        lines += ["", *comparison(self.before, self.after), "", *self.switched, *self.notes]
         return "\n".join(lines).rstrip()
 
     def __str__(self) -> str:
         return self.table()
 
 
-def footprints(before: Footprint, after: Footprint) -> list[str]:
+def comparison(before: Footprint, after: Footprint) -> list[str]:
     """Bytes of every component, before and after, as lines of a table."""
+    if not before.components and not after.components:
+        return ["what it occupies is not known: a server before 1.18, or local mode, which compresses nothing"]
     rows = [["component", "held", "before", "B/vector", "after", "B/vector"]]
     known = dict.fromkeys((_label(part), part.placement) for part in (*before.components, *after.components))
     for label, held in known:
@@ -143,7 +145,8 @@ def footprint_json(found: Footprint) -> dict[str, JSON]:
     return {**asdict(found), "ram_bytes": found.ram_bytes, "disk_bytes": found.disk_bytes}
 
 
-def _footprint(value: Mapping[str, JSON]) -> Footprint:
+def footprint(value: Mapping[str, JSON]) -> Footprint:
+    """The footprint that :func:`footprint_json` wrote."""
     parts = tuple(Component(**part) for part in value["components"])
     return Footprint(value["points"], value["segments"], parts, value["source"])
 

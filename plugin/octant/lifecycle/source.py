@@ -13,10 +13,11 @@ from octant.flow import Flow
 from octant.layout import HnswSettings, Stages, StoredPoint
 from octant.location import Location, store_at
 from octant.manifest import Manifest
-from octant.records import Distance, FloatArray
+from octant.records import JSON, Distance, FloatArray
 from octant.representation import Representation
 from octant.schema import CollectionSchema
 from octant.store.base import Store
+from octant.unfinished import DONE, KEY
 
 FLOATS = ("float32", "float16")
 """Datatypes whose numbers are the embedding's own."""
@@ -100,8 +101,21 @@ class Source:
         return tuple(name for name in self.schema.names if name not in lossy)
 
 
+def without_unfinished(schema: CollectionSchema, state: Mapping[str, JSON] | None) -> CollectionSchema:
+    """The schema without vectors that a compression in place has begun to add and not completed."""
+    if state is None or state.get("phase") == DONE:
+        return schema
+    begun = [name for family in state.get("vectors") or () for name in (family, *_two_stages(family))]
+    return schema.without(begun)
+
+
+def _two_stages(family: str) -> tuple[str, str]:
+    prefix = f"{family}." if family else ""
+    return f"{prefix}coarse", f"{prefix}fine"
+
+
 def read_embeddings(store: Store, schema: CollectionSchema) -> Flow[tuple[Embeddings, ...]]:
-    """Every embedding of a collection.
+    """Every embedding of a collection; what was made of another of its vectors is none of its own.
 
     Raises
     ------
@@ -113,8 +127,9 @@ def read_embeddings(store: Store, schema: CollectionSchema) -> Flow[tuple[Embedd
     for value in schema.manifests.values():
         manifest = Manifest.from_json(value)
         if manifest.dimension:
-            found.append((yield from _octants(store, schema, manifest)))
-            taken |= set(found[-1].stored)
+            embeddings = yield from _octants(store, schema, manifest)
+            taken |= set(embeddings.stored)
+            found += [embeddings] if manifest.source is None else []
     for vector in schema.vectors:
         if vector.name in taken or vector.multivector:
             continue
@@ -148,7 +163,7 @@ def open_source(name: str, location: Location, client_options: Mapping[str, Any]
     store = store_at(location, name, client_options=client_options)
     try:
         yield from store.open()
-        schema = yield from store.schema()
+        schema = without_unfinished((yield from store.schema()), (yield from store.read_state(KEY)))
         found = yield from read_embeddings(store, schema)
         return Source(store, store.collection, schema, found, (yield from store.count()))
     except BaseException:

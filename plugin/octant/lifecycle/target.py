@@ -10,8 +10,10 @@ from octant.layout import VectorLayout
 from octant.lifecycle import journal as journals
 from octant.lifecycle.journal import Journal
 from octant.lifecycle.order import Order, carried, layouts
+from octant.lifecycle.report import footprint_json
 from octant.lifecycle.run import stretch_points
 from octant.lifecycle.source import Source
+from octant.records import Footprint
 from octant.schema import CollectionSchema
 from octant.store.base import Store
 
@@ -45,7 +47,10 @@ def find(order: Order, target: Store, *, overwrite: bool) -> Flow[Journal | None
         If its name is an alias.
     """
     if order.in_place:
-        return _own(order, (yield from journals.load(target)), overwrite=overwrite)
+        found = yield from journals.load(target)
+        if found is not None and found.phase == "done" and found.fingerprint != order.fingerprint:
+            found = None  # another one, long complete: its vectors stay, and keep their names
+        return _own(order, found, overwrite=overwrite)
     if order.target in (yield from target.aliases()):
         raise InputError(
             f"{order.target!r} is an alias: give the new collection a name of its own, and the alias with --alias "
@@ -82,7 +87,9 @@ def _is_blank(target: Store) -> Flow[bool]:
     return not schema.manifests and not (yield from target.count())
 
 
-def begin(order: Order, source: Source, target: Store, kept: CollectionSchema, *, overwrite: bool) -> Flow[Journal]:
+def begin(
+    order: Order, source: Source, target: Store, kept: CollectionSchema, before: Footprint, *, overwrite: bool
+) -> Flow[Journal]:
     """Make the target, or the new vectors of the source, with an empty journal.
 
     Raises
@@ -98,6 +105,7 @@ def begin(order: Order, source: Source, target: Store, kept: CollectionSchema, *
         command=order.command,
         vectors=tuple(part.target for part in order.parts) if order.in_place else (),
         stretch_points=stretch_points(source.points),
+        before=footprint_json(before),
     )
     if order.in_place:
         yield from _begin_in_place(order, source, made, journal, overwrite=overwrite)
@@ -105,6 +113,7 @@ def begin(order: Order, source: Source, target: Store, kept: CollectionSchema, *
     if (yield from target.exists()):
         yield from target.drop()
     yield from target.create_like(kept, made)
+    yield from _copy_artifacts(source.store, target, kept)
     yield from journals.save(target, journal)
     return journal
 
@@ -113,7 +122,7 @@ def _begin_in_place(
     order: Order, source: Source, made: tuple[VectorLayout, ...], journal: Journal, *, overwrite: bool
 ) -> Flow[None]:
     names = {layout.name for layout in made}
-    there = sorted(names & set(source.schema.names))
+    there = sorted(names & set((yield from source.store.schema()).names))
     if there and not overwrite:
         raise CollectionExistsError(
             f"the collection {order.source!r} has vectors called {', '.join(map(repr, there))} already: replace them "
@@ -135,3 +144,12 @@ def go_on(order: Order, source: Source, target: Store, kept: CollectionSchema) -
         return
     for index in kept.indexes:
         yield from target.create_index(index)
+    yield from _copy_artifacts(source.store, target, kept)
+
+
+def _copy_artifacts(source: Store, target: Store, kept: CollectionSchema) -> Flow[None]:
+    """What Octant's representations that go over unchanged have learned goes with them."""
+    for manifest in kept.manifests.values():
+        digest = manifest.get("artifact")
+        if digest is not None:
+            yield from target.write_artifact(digest, (yield from source.read_artifact(digest)))

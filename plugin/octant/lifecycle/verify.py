@@ -130,22 +130,27 @@ def compare(
         if running.value == stretch.digest:
             _count_damage(found, differences)
             continue
-        yield from _moved(run, position, found)
+        yield from _moved(run, position, running.count, found)
         if catch_up:
             yield from recopy(run, position, differences.extra)
     return found
 
 
-def _moved(run: Run, position: int, found: Findings) -> Flow[None]:
-    """Count what was written to in a stretch, by comparing everything in it again."""
+def _moved(run: Run, position: int, count: int, found: Findings) -> Flow[None]:
+    """Count what was written to in a stretch that now has ``count`` points, by comparing everything in it again."""
     stretches = run.journal.stretches
     ours, theirs = _cursors(run, stretches[position - 1].last if position else None)
     everything = 1 << 62
     differences = yield from _stretch(run, stretches[position], ours, theirs, _unseen, everything)
-    found.new += len(differences.missing)
-    found.deleted += len(differences.extra)
+    new, changed, deleted = (len(ids) for ids in (differences.missing, differences.differing, differences.extra))
+    if run.order.in_place:
+        # There is no other collection whose points could be missing: what the numbers say is all there is.
+        new, deleted = max(0, count - stretches[position].count), max(0, stretches[position].count - count)
+        changed = max(0, changed - new)
+    found.new += new
+    found.deleted += deleted
     # A vector may have changed so little that its code is the same.
-    found.changed += len(differences.differing) or int(not differences.ids)
+    found.changed += changed or int(not new and not deleted)
     _show(found, differences)
 
 
