@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +16,15 @@ from typing import Any
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-extensions"
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
+LAUNCH = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Puts the ends of the pipes where the browser looks for them, and becomes the browser."""
 
 
 def path() -> str:
@@ -135,10 +143,11 @@ def page(profile: Path) -> Iterator[Page]:
     """
     ours_in, theirs_out = os.pipe()
     theirs_in, ours_out = os.pipe()
-    command = f"exec {shlex.quote(path())} {FLAGS} --user-data-dir={shlex.quote(str(profile))} --remote-debugging-pipe"
+    ends = (theirs_in, theirs_out)
+    command = [path(), *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]
     browser = subprocess.Popen(
-        ["sh", "-c", f"{command} about:blank 3<&{theirs_in} 4>&{theirs_out}"],
-        pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [sys.executable, "-S", "-c", LAUNCH, *map(str, ends), *command],
+        pass_fds=ends, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     os.close(theirs_in)
     os.close(theirs_out)

@@ -39,12 +39,11 @@ class Axis:
 
 def size_axis(values: Iterable[float], most: int = 6) -> Axis:
     """A logarithmic axis of bytes, with at most ``most`` ticks where powers of two are ticks."""
-    known = [value for value in values if value > 0] or [1.0]
-    low, high = min(known) / 1.25, max(known) * 1.25
+    known = [max(value, 1.0) for value in values] or [1.0]
+    widened = max(1.25, 2 * math.sqrt(min(known) / max(known)))  # so that two powers of two fit in
+    low, high = min(known) / widened, max(known) * widened
     powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
     ticks = [2.0**power for power in powers[:: max(1, math.ceil(len(powers) / most))]]
-    if len(ticks) < 2:
-        ticks = _round_numbers(low, high, 4)
     return Axis(low, high, tuple((tick, words.size(tick)) for tick in ticks), math.log2)
 
 
@@ -72,7 +71,7 @@ def recall_axis(values: Iterable[float]) -> Axis:
 def linear_axis(values: Iterable[float], write: Callable[[float], str]) -> Axis:
     """An axis with a little room at both ends; ``write`` turns a tick into text."""
     known = list(values) or [0.0, 1.0]
-    span = (max(known) - min(known)) or abs(max(known)) or 1.0
+    span = max(max(known) - min(known), 1e-6)
     low, high = min(known) - 0.08 * span, max(known) + 0.08 * span
     return Axis(low, high, tuple((tick, write(tick)) for tick in _round_numbers(low, high, 6)), float)
 

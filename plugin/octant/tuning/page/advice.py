@@ -56,7 +56,7 @@ def summary(study: Study) -> list[Element]:
 
 def steps(study: Study) -> list[Element]:
     """Commands and code that apply the recommendation, ready to copy."""
-    raw = json.dumps(study.recommendation.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+    raw = json.dumps(study.recommendation.to_json(), indent=2, allow_nan=False)
     link = tag(
         "a", f"Save {FILE}", download=FILE, href="data:application/json;charset=utf-8," + quote(raw), class_="button"
     )

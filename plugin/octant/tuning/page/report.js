@@ -161,7 +161,7 @@
   }
   for (const button of all(".copy")) {
     button.addEventListener("click", async () => {
-      const done = await copy(one("pre code", button.parentElement));
+      const done = await copy(one("pre code", button.closest(".code")));
       button.textContent = done ? "Copied" : "Press Ctrl+C";
       setTimeout(() => { button.textContent = "Copy"; }, 2000);
     });
