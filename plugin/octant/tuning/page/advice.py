@@ -13,8 +13,8 @@ from octant.tuning.study import DISK, RAM, TIME, Study
 
 FILE = "recommendation.json"
 """Name under which ``octant tune --out`` writes the recommendation beside the report."""
-_COMMAND = f"""octant compress COLLECTION --location LOCATION --recommendation {FILE} --plan
-octant compress COLLECTION --location LOCATION --recommendation {FILE}"""
+_COMMAND = f"""octant compress COLLECTION --location LOCATION --into NEW --recommendation {FILE} --plan
+octant compress COLLECTION --location LOCATION --into NEW --recommendation {FILE}"""
 _PYTHON = f"""import octant
 
 collection = octant.Collection.create(
@@ -61,13 +61,18 @@ def steps(study: Study) -> list[Element]:
         "a", f"Save {FILE}", download=FILE, href="data:application/json;charset=utf-8," + quote(raw), class_="button"
     )
     intro = (
-        "Put the names of your collection, its directory or URL, and your embedding model where they are in capitals. "
+        "Write your own names for what is in capitals: your collection, its directory or URL, a new name, your model. "
         f"{FILE} lies beside this report; it can also be saved from here: "
     )
     return [
         tag("p", intro, link),
         tag("h3", "A collection that exists"),
-        tag("p", "The first line only says what would happen; your collection is kept."),
+        tag(
+            "p",
+            "The first line only says what would happen. The second copies the collection into a new one, point by "
+            "point verified, and leaves yours as it is; on a server, --alias NAME then lets a name that your "
+            "application uses stand for the new one.",
+        ),
         code("shell", _COMMAND),
         tag("h3", "A new collection"),
         code("Python", _PYTHON),
