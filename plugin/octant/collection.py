@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,7 +23,7 @@ from octant.fusion import Fusion
 from octant.layout import HnswSettings, MemoryPlacement, SearchKnobs
 from octant.location import Location, store_at
 from octant.manifest import Manifest
-from octant.oversampling import CoverageCurve
+from octant.oversampling import DEFAULT_COVERAGE, CoverageCurve
 from octant.recommendation import Recommendation
 from octant.records import (
     JSON,
@@ -199,7 +200,7 @@ def _open(
     artifact: str | None = None,
     recommendation: Recommendation | str | Path | None = None,
     sparse_name: str = SPARSE_NAME,
-    vector_name: str = "",
+    vector_name: str | None = "",
     text_key: str = TEXT_KEY,
     client_options: Mapping[str, Any] | None = None,
 ) -> Flow[Collection]:
@@ -219,7 +220,8 @@ def _open(
     represent, dimension, artifact, recommendation : optional
         What the caller expects; anything else is refused.
     sparse_name, vector_name, text_key : str
-        Where a foreign collection keeps things; Octant's own remember it.
+        Where a foreign collection keeps things; Octant's own remember it. A ``vector_name`` of None takes whatever
+        there is: to look at the collection rather than to search it.
 
     Raises
     ------
@@ -230,13 +232,13 @@ def _open(
     terms = _agreed(Terms(represent, dimension=dimension, artifact=artifact), recommendation)
     manifest = Manifest(
         represent="float32", distance=Distance.COSINE, dimension=None, embedding=None, artifact=None,
-        vector_name=vector_name, text_key=text_key, sparse=None, sparse_name=sparse_name,
+        vector_name=vector_name or "", text_key=text_key, sparse=None, sparse_name=sparse_name,
         hnsw=HnswSettings(), seed=0, octant=__version__,
     )  # fmt: skip
     store = store_at(location, name, client_options=client_options)
     encoder = None if sparse is None else sparse_encoder(sparse)
     core = Core(store, Representation.parse("float32"), manifest, embedder(embedding), encoder)
-    yield from _or_close(core, core_flows.open_existing(core))
+    yield from _or_close(core, core_flows.open_existing(core, any_vector=vector_name is None))
     yield from _or_close(core, step(lambda: terms.check(core.manifest, foreign=core.foreign)))
     return cls(name, core)
 
@@ -325,7 +327,7 @@ class Collection:
         )
         if core.draft or core.sparse_only or core.stages.fine is None:
             return known
-        return replace(known, coverage=core.coverage, candidates=core.coverage.candidates(ANSWERS, points))
+        return replace(known, coverage=core.coverage, candidates=_reads(core, points))
 
     info = blocking(_info)
     ainfo = awaitable(_info)
@@ -717,6 +719,14 @@ class Collection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _reads(core: Core, points: int) -> int:
+    """Candidates that a search for ``ANSWERS`` reads if it is given no knobs."""
+    knobs = core.manifest.knobs or DEFAULT_KNOBS
+    if knobs.oversampling is not None:
+        return ceil(ANSWERS * knobs.oversampling)
+    return core.coverage.candidates(ANSWERS, points, knobs.coverage or DEFAULT_COVERAGE)
 
 
 def _agreed(terms: Terms, recommendation: Recommendation | str | Path | None) -> Terms:

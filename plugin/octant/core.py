@@ -208,8 +208,14 @@ def materialize(core: Core, dimension: int) -> Flow[None]:
     core.manifest = manifest
 
 
-def open_existing(core: Core) -> Flow[None]:
+def open_existing(core: Core, *, any_vector: bool = False) -> Flow[None]:
     """Replace ``core``'s manifest and representation by those of the collection.
+
+    Parameters
+    ----------
+    core : Core
+    any_vector : bool
+        Whether whatever the collection has will do: it is to be looked at, not searched.
 
     Raises
     ------
@@ -221,13 +227,13 @@ def open_existing(core: Core) -> Flow[None]:
     """
     schema = yield from core.store.open()
     try:
-        name = families.choose(schema, core.manifest.vector_name)
+        name = families.first(schema) if any_vector else families.choose(schema, core.manifest.vector_name)
         refuse((yield from core.store.read_state(KEY)), name or "")
         if name is not None and name in schema.manifests:
             core.manifest = Manifest.from_json(schema.manifests[name])
             core.representation = yield from _representation(core.store, core.manifest)
         else:
-            _adopt(core, schema, name)
+            _adopt(core, schema, name, any_vector=any_vector)
         core.ids = IdCodec(digits_are_integers=core.foreign or core.manifest.foreign_ids)
         yield from _check_embedding(core)
         _check_sparse(core)
@@ -283,14 +289,14 @@ def _representation(store: Store, manifest: Manifest) -> Flow[Representation]:
     return representation
 
 
-def _adopt(core: Core, schema: CollectionSchema, name: str | None) -> None:
+def _adopt(core: Core, schema: CollectionSchema, name: str | None, *, any_vector: bool) -> None:
     """Take over what another client made: searched as it is, nothing rewritten."""
     core.foreign = True
     sparse = core.manifest.sparse_name if core.manifest.sparse_name in _sparse_names(schema) else None
     core.manifest = replace(core.manifest, sparse_name=sparse)
     if name is not None:
         core.manifest, core.representation = _as_found(core.manifest, schema, name)
-    elif sparse is not None:
+    elif sparse is not None or any_vector:
         core.manifest = replace(core.manifest, dimension=0)
     else:
         raise MismatchError("the collection has no dense vector, and no sparse one of that name: pass sparse_name=")

@@ -40,6 +40,12 @@ def choose(schema: CollectionSchema, wanted: str) -> str | None:
     return names[0] if names else None
 
 
+def first(schema: CollectionSchema) -> str | None:
+    """Name of some family, to look at a collection rather than to search it: the unnamed one where there is one."""
+    names = [*schema.manifests, *foreign(schema)]
+    return "" if "" in names else next(iter(names), None)
+
+
 def foreign(schema: CollectionSchema) -> list[str]:
     """Dense vectors that can be searched and that no manifest describes."""
     described = {name for family in schema.manifests for name in members(schema, family)}

@@ -15,8 +15,9 @@ from octant import Collection, HnswSettings, MemoryPlacement
 from octant.flow import run
 from octant.layout import Stages, lay_out
 from octant.records import Distance, Footprint, NativeQuantization, StorageNeeds
-from octant.store import client_models as translate
-from octant.store.client_answers import layout as read_layout
+from octant.schema import CollectionSchema
+from octant.store.client_schema import creation
+from octant.store.client_schema import schema as read_schema
 
 N, DIM = 600, 32
 X = np.random.default_rng(0).standard_normal((N, DIM)).astype(np.float32)
@@ -97,7 +98,7 @@ def test_edge_holds_an_only_copy_as_asked(tmp_path: Path, codes: str | None) -> 
 @pytest.mark.parametrize("placement", PLACEMENTS, ids=lambda p: "-".join(map(str, vars(p).values())))
 def test_a_server_is_asked_for_what_was_asked_for(placement: MemoryPlacement) -> None:
     layout = lay_out(Stages.of(COPY, ONLY), hnsw=HnswSettings(m=8), placement=placement)
-    sent = translate.creation(layout, {}, {})
+    sent = creation(CollectionSchema(payload_placement=layout.payload_placement), layout.vectors, {})
     coarse, fine = sent["vectors_config"]["coarse"], sent["vectors_config"]["fine"]
     assert coarse.hnsw_config.memory.value == placement.graph
     assert coarse.memory.value == fine.memory.value == placement.originals
@@ -118,7 +119,7 @@ def test_a_server_is_asked_for_what_was_asked_for(placement: MemoryPlacement) ->
             },
         }
     )  # fmt: skip
-    assert read_layout(info) == layout
+    assert read_schema(info).layout == layout
 
 
 def test_the_description_of_an_edge_collection_says_it_too(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_a_server_collection_of_somebody_else_tells_where_its_parts_are() -> Non
             },
         }
     )  # fmt: skip
-    a, b = read_layout(info).vectors
+    a, b = read_schema(info).layout.vectors
     assert (a.placement, a.graph_placement) == ("cold", "cold")
     # Qdrant takes a stored vector that shall be pinned, and holds it cached.
     assert (b.placement, b.graph_placement) == ("cached", "pinned")

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from octant.cli.compress import compress
 from octant.cli.demo import demo
 from octant.cli.eval import evaluate
+from octant.cli.footprint import footprint
 from octant.cli.index import index
 from octant.cli.inspect import inspect
 from octant.cli.plugins import plugins
@@ -100,8 +101,8 @@ def start(
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo, "index": index, "search": search, "compress": compress, "inspect": inspect, "eval": evaluate,
-    "plugins": plugins,
+    "demo": demo, "index": index, "search": search, "compress": compress, "inspect": inspect, "footprint": footprint,
+    "eval": evaluate, "plugins": plugins,
 }  # fmt: skip
 for name, command in COMMANDS.items():
     app.command(name)(command)

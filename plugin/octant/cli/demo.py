@@ -15,13 +15,14 @@ from tqdm import tqdm
 from octant import SearchKnobs
 from octant.cli.demo_corpus import passages
 from octant.cli.indexer import embed
-from octant.cli.output import AsJson, echo_json, note, size, table
+from octant.cli.output import AsJson, echo_json, note, table
 from octant.collection import Collection
 from octant.embedders import Embedder, embedder
 from octant.errors import InputError, MissingExtraError
 from octant.flow import run
 from octant.hub import BUNDLED, MINILM, bundled_path
 from octant.records import JSON, FloatArray, Footprint, Ranking
+from octant.units import size
 
 BEFORE = "float32"
 AFTER = "coarse=pca(192)|turbo4|turbo(1); fine=turbo8"

@@ -46,6 +46,12 @@ def open_collection(name: str, location: str, api_key: str | None, embedding: st
     )
 
 
+def open_any(name: str, location: str, api_key: str | None) -> Collection:
+    """Open a collection to be looked at, whatever vectors it has; errors as in :meth:`Collection.open`."""
+    options = client_options(location, api_key)
+    return Collection.open(name, location=location, vector_name=None, client_options=options)
+
+
 def recorded_model(manifest: Manifest) -> str:
     """The name of the model that a collection was made with, if the command line can load it.
 

@@ -47,23 +47,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
     )
 
 
-def size(count: float) -> str:
-    """Bytes for people.
-
-    Examples
-    --------
-    >>> size(384), size(4_718_592), size(float("nan"))
-    ('384 B', '4.7 MB', '-')
-    """
-    if math.isnan(count):
-        return "-"
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
 def excerpt(text: str | None, width: int = 160) -> str:
     """The beginning of a text, in one line."""
     return textwrap.shorten(" ".join((text or "").split()), width=width, placeholder=" …")
