@@ -44,11 +44,14 @@ def head(study: Study) -> Element:
 
 def summary(study: Study) -> list[Element]:
     """What it saves, what it costs, what of the bounds it keeps, and how that is known."""
-    return [
+    saved = [
         tag("p", " ".join(words.savings(study)), class_="lead"),
         _tiles(study),
         tag("p", " ".join(words.cost(study))),
-        *_asked(study),
+    ]
+    asked = _asked(study)
+    return [
+        *([*saved, *asked] if study.recommendation.satisfied else [*asked, *saved]),
         tag("h3", "How this is known"),
         tag("ul", [tag("li", strangers(line)) for line in (*words.provenance(study), *study.notes)]),
     ]
@@ -140,4 +143,6 @@ def _asked(study: Study) -> list[Element]:
             tag("p", "What to relax:"),
             tag("ul", [tag("li", strangers(line)) for line in study.recommendation.unmet]),
         ]
-    return [*parts, tag("p", words.objective(study))]
+    if study.recommendation.satisfied:
+        parts.append(tag("p", words.objective(study)))
+    return parts
