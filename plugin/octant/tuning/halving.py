@@ -1,0 +1,362 @@
+"""In which order candidates are measured, on how many vectors, and when to stop.
+
+Successive halving (arXiv:1502.07943) with a twist: bytes are known surely from a small sample, only quality is not. So
+small samples sort out what surely fails, and on the largest one what remains is measured in the order of its cost: the
+first candidate that satisfies the goal, and is confirmed by queries that no choice has seen, is the cheapest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from octant.tuning.bench import REFERENCE
+from octant.tuning.candidates import GRAPHS, Family
+from octant.tuning.choose import cost, quality, ranked, violations
+from octant.tuning.laboratory import Outcome
+from octant.tuning.study import DISK, RAM, Goal
+
+FIRST = 3_000
+"""Vectors of the smallest sample."""
+MIDDLE = 12_000
+"""Vectors from which a third sample is worth its time between the smallest and the largest."""
+SHARES = (0.35, 0.55)
+"""Shares of the budget that are spent at the end of the first rungs."""
+MARGIN = 0.92
+"""Share of the budget after which nothing new begins."""
+HOPE = 0.015
+"""Quality by which more effort, or better fits on more vectors, may raise a candidate above its small sample."""
+KEPT = 12
+"""Candidates that go on to the next sample."""
+EXPECTED_FINALS = 8
+_TOLERANCE = 1.1
+_POWER = 1.1
+"""Time of fit, build and queries grows about with this power of the sample."""
+_LEARNED_SECONDS, _PLAIN_SECONDS = 12.0, 2.5
+
+
+class Measures(Protocol):
+    """What :class:`octant.tuning.laboratory.Laboratory` does."""
+
+    def early(self, family: Family, size: int, rung: int) -> list[Outcome]:
+        """On a small sample."""
+
+    def final(self, family: Family, size: int, rung: int, before: int | None) -> list[Outcome]:
+        """On the largest sample."""
+
+    def reference(self, size: int, rung: int, before: int | None) -> Outcome:
+        """float32 on the largest sample."""
+
+    def leave(self, size: int) -> None:
+        """A sample is not needed any more."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is being done.
+
+    Attributes
+    ----------
+    rung, rungs : int
+        From 1.
+    size : int
+        Vectors in the sample.
+    done, total : int
+        Candidates on this rung; the total of the last one is a guess.
+    trying : str
+    best : Outcome or None
+        Best so far.
+    """
+
+    rung: int
+    rungs: int
+    size: int
+    done: int
+    total: int
+    trying: str
+    best: Outcome | None
+
+
+@dataclass
+class Search:
+    """One tuning in its course; what it has found stays readable when it is interrupted.
+
+    Parameters
+    ----------
+    lab : Measures
+    goal : Goal
+    most : int
+        Vectors at hand.
+    complete : bool
+        Whether they are the full collection.
+    budget : float
+        Seconds.
+    clock : callable
+        Seconds, from any origin.
+    tell : callable
+        Called with a :class:`Progress` before every measurement.
+    graphs : callable
+        From a family to the same one with other numbers of edges.
+    """
+
+    lab: Measures
+    goal: Goal
+    most: int
+    complete: bool
+    budget: float
+    clock: Callable[[], float]
+    tell: Callable[[Progress], None]
+    graphs: Callable[[Family], Sequence[Family]]
+    outcomes: list[Outcome] = field(default_factory=list)
+    reference: Outcome | None = None
+    chosen: Outcome | None = None
+    left_out: int = 0
+    rungs: int = 1
+
+    def __post_init__(self) -> None:
+        self._started = self.clock()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self.clock() - self._started
+
+    # -- rungs ---------------------------------------------------------------------------------------
+
+    def run(self, families: Sequence[Family]) -> None:
+        """Measure ``families``, fewer on larger samples, and choose."""
+        sizes = first_sizes(self.most)
+        self.rungs = len(sizes) + 1
+        remaining = list(families)
+        for rung, size in enumerate(sizes):
+            self.tell(Progress(rung + 1, self.rungs, size, 0, len(remaining), "float32", self.best))
+            self.reference = self.lab.early(REFERENCE, size, rung)[0]
+            measured = self._rung(remaining, rung, size)
+            self.lab.leave(size)
+            remaining = promising(measured, self.goal)
+        last = self._last_size(sizes[-1] if sizes else None)
+        self._last(remaining, len(sizes), last, self._before(sizes, last))
+
+    def _rung(self, families: Sequence[Family], rung: int, size: int) -> list[Outcome]:
+        measured: list[Outcome] = []
+        limit = SHARES[min(rung, len(SHARES) - 1)] * self.budget
+        for done, family in enumerate(families):
+            if done and self.elapsed + self._expect(family, size) > limit:
+                self.left_out += len(families) - done
+                break
+            self.tell(Progress(rung + 1, self.rungs, size, done, len(families), family.represent, self.best))
+            found = self.lab.early(family, size, rung)
+            measured += found
+            self.outcomes += found
+        return measured
+
+    def _last(self, families: Sequence[Family], rung: int, size: int, before: int | None) -> None:
+        self._tell_last(rung, size, 0, "float32")
+        self.reference = self.lab.reference(size, rung, before)
+        done = 0
+        for family in families:
+            if done and not self._affordable(family, size, before):
+                self.left_out += 1
+                continue
+            done += self._final(family, rung, size, before)
+            if self.chosen is not None:
+                break
+        if self.goal.objective == "best":
+            self._rest(families, rung, size, before)
+        elif self.chosen is not None:
+            self._thin_out(families, rung, size, before)
+        self._for_comparison(families, rung, size, before)
+
+    def _final(self, family: Family, rung: int, size: int, before: int | None) -> int:
+        """Measure a family on the largest sample unless it was; 1 if it was measured now."""
+        if any(one.family == family and one.stated is not None for one in self.outcomes):
+            return 0
+        self._tell_last(rung, size, sum(one.stated is not None for one in self.outcomes), family.represent)
+        self.outcomes += self.lab.final(family, size, rung, before)
+        self.chosen = confirmed(self.outcomes, self.goal)
+        return 1
+
+    def _rest(self, families: Sequence[Family], rung: int, size: int, before: int | None) -> None:
+        """The best is known once all that fit the budget of bytes were measured."""
+        for family in families:
+            if self._affordable(family, size, before):
+                self._final(family, rung, size, before)
+
+    def _thin_out(self, families: Sequence[Family], rung: int, size: int, before: int | None) -> None:
+        """Take edges away from what satisfies, as long as it does; the bytes of a graph often outweigh the codes."""
+        for family in self._worth_thinning(families):
+            for thinner in self.graphs(family):
+                if thinner.hnsw.m > family.hnsw.m or not self._affordable(thinner, size, before):
+                    continue
+                self._final(thinner, rung, size, before)
+                mine = [one for one in self.outcomes if one.family == thinner and one.stated is not None]
+                if not any(_satisfies(one, self.goal) for one in mine):
+                    break  # with still fewer edges it finds no more
+
+    def _worth_thinning(self, families: Sequence[Family]) -> list[Family]:
+        """The chosen one, then others whose quality leaves room and whose fewest edges would make them cheaper."""
+        best = self.chosen
+        if best is None:
+            return []
+        others = []
+        for family in families:
+            known = self._known(family)
+            if known is None or family == best.family or not family.hnsw.m:
+                continue
+            figures, components = known.selected.at_full_size, known.selected.components
+            spared = components.get("graph", 0.0) * (1 - GRAPHS[-1] / family.hnsw.m)
+            least = cost(figures, self.goal) - (self.goal.ram_weight + 1) * spared
+            room = replace(self.goal, max_ram=None, max_disk=None, max_latency_ratio=None)
+            if least < cost(best.trial.at_full_size, self.goal) and not violations(figures, room):
+                others.append(family)
+        return [best.family, *others[:3]]
+
+    def _for_comparison(self, families: Sequence[Family], rung: int, size: int, before: int | None) -> None:
+        """What a reader will want to see beside the choice: its other graphs, Qdrant's own best, better ones."""
+        wanted: list[Family] = []
+        if self.chosen is not None:
+            wanted += self.graphs(self.chosen.family)
+        known = [one for one in map(self._known, families) if one is not None]
+        wanted += [one.family for one in known if one.trial.candidate.native][:1]
+        wanted += [one.family for one in sorted(known, key=lambda one: -quality(one.selected.at_full_size, self.goal))][
+            :3
+        ]
+        for family in wanted:
+            if self._affordable(family, size, before, share=0.8):
+                self._final(family, rung, size, before)
+
+    # -- sizes and times -----------------------------------------------------------------------------
+
+    def _last_size(self, previous: int | None) -> int:
+        """All vectors, or as many as leave time for several candidates."""
+        if previous is None:
+            return self.most
+        took = sorted(
+            one.trial.seconds for one in self.outcomes if one.trial.points == previous and not one.trial.failed
+        )
+        typical = took[len(took) // 2] if took else _PLAIN_SECONDS
+        measurements = EXPECTED_FINALS * (1 if self.complete else 1.4)
+        left = max(0.0, MARGIN * self.budget - self.elapsed)
+        grown = (left / (measurements * max(typical, 1e-3))) ** (1 / _POWER)
+        return int(min(self.most, max(previous, grown * previous)))
+
+    def _before(self, sizes: Sequence[int], last: int) -> int | None:
+        """A smaller sample to carry figures from; None where the last one is everything."""
+        if self.complete and last == self.most:
+            return None
+        return max([size for size in sizes if size <= last // 2], default=max(1, last // 3))
+
+    def _expect(self, family: Family, size: int) -> float:
+        """Seconds that a family will take."""
+        mine = [one.trial for one in self.outcomes if one.family.represent == family.represent]
+        if mine:
+            latest = max(mine, key=lambda trial: trial.points)
+            return latest.seconds * float((size / latest.points) ** _POWER)
+        guess = _LEARNED_SECONDS if "binary" in family.represent else _PLAIN_SECONDS
+        return guess * (size / FIRST) ** _POWER
+
+    def _affordable(self, family: Family, size: int, before: int | None, share: float = MARGIN) -> bool:
+        expected = self._expect(family, size) + (0.0 if before is None else self._expect(family, before))
+        return self.elapsed + expected <= share * self.budget
+
+    # -- what is known -------------------------------------------------------------------------------
+
+    def _known(self, family: Family) -> Outcome | None:
+        """The outcome on the largest sample so far."""
+        mine = [one for one in self.outcomes if one.family == family and one.trial.failed is None]
+        return max(mine, key=lambda one: (one.trial.points, one.stated is not None), default=None)
+
+    @property
+    def best(self) -> Outcome | None:
+        """What would be recommended now."""
+        if self.chosen is not None:
+            return self.chosen
+        latest = max((one.trial.rung for one in self.outcomes if one.trial.failed is None), default=None)
+        order = by_selection([one for one in self.outcomes if one.trial.rung == latest], self.goal)
+        return order[0] if order else None
+
+    def _tell_last(self, rung: int, size: int, done: int, trying: str) -> None:
+        self.tell(Progress(rung + 1, self.rungs, size, done, max(done + 1, EXPECTED_FINALS), trying, self.best))
+
+
+# -- decisions, pure ---------------------------------------------------------------------------------
+
+
+def first_sizes(most: int) -> list[int]:
+    """Sizes of the samples before the last, rising.
+
+    Examples
+    --------
+    >>> first_sizes(1_000), first_sizes(5_000), first_sizes(50_000)
+    ([], [2500], [3000, 12247])
+    """
+    if most < 2 * FIRST // 3:
+        return []
+    if most < 2 * FIRST:
+        return [most // 2]
+    if most < 2 * MIDDLE:
+        return [FIRST]
+    return [FIRST, int((FIRST * most) ** 0.5)]
+
+
+def by_selection(outcomes: Sequence[Outcome], goal: Goal) -> list[Outcome]:
+    """Outcomes in the order in which they would be recommended, by the queries that select."""
+    places = {id(one.selected): one for one in outcomes}
+    return [places[id(trial)] for trial in ranked([one.selected for one in outcomes], goal)]
+
+
+def confirmed(outcomes: Sequence[Outcome], goal: Goal) -> Outcome | None:
+    """The first in the order of selection that also satisfies by the queries that confirm; None if none does."""
+    stated = [one for one in outcomes if one.stated is not None and _satisfies(one, goal)]
+    order = by_selection(stated, goal)
+    return order[0] if order else None
+
+
+def _satisfies(outcome: Outcome, goal: Goal) -> bool:
+    if outcome.stated is None or outcome.stated.failed is not None:
+        return False
+    return not violations(outcome.selected.at_full_size, goal) and not violations(outcome.stated.at_full_size, goal)
+
+
+def promising(outcomes: Sequence[Outcome], goal: Goal) -> list[Family]:
+    """Families to go on with, in the order in which to measure them.
+
+    What surely fails goes: quality whose upper end is below its bound by more than effort can mend, or bytes above
+    theirs. Of the rest the cheapest go on, and with them the three cheapest that satisfy already; in search of the
+    best, the best do.
+    """
+    measured = [one for one in outcomes if one.selected.failed is None]
+    plausible = [one for one in measured if _may_satisfy(one, goal)]
+    if not plausible:
+        return [one.family for one in by_selection(measured, goal)[:KEPT]]
+    if goal.objective == "best":
+        order = sorted(plausible, key=lambda one: -quality(one.selected.at_full_size, goal))
+        return [one.family for one in order[:KEPT]]
+    order = sorted(plausible, key=lambda one: (cost(one.selected.at_full_size, goal), one.family.represent))
+    sure = [one for one in order if not violations(one.selected.at_full_size, _with_room(goal))]
+    native = [one for one in sure if one.selected.candidate.native]
+    kept = {id(one) for one in [*order[:KEPT], *sure[:3], *native[:1]]}
+    return [one.family for one in order if id(one) in kept]
+
+
+def _may_satisfy(outcome: Outcome, goal: Goal) -> bool:
+    figures = outcome.selected.at_full_size
+    for name, bound in ((goal.recall, goal.min_recall), (goal.ndcg, goal.min_ndcg)):
+        if bound is not None and name in figures and figures[name].high + HOPE < bound:
+            return False
+    for name, bound in ((RAM, goal.max_ram), (DISK, goal.max_disk)):
+        if bound is not None and figures[name].value > _TOLERANCE * bound:
+            return False
+    return True
+
+
+def _with_room(goal: Goal) -> Goal:
+    """The goal with quality raised a little, without what small samples do not tell."""
+
+    def raised(bound: float | None) -> float | None:
+        return None if bound is None else min(0.9999, bound + 0.2 * (1 - bound))
+
+    return replace(
+        goal, min_recall=raised(goal.min_recall), min_ndcg=raised(goal.min_ndcg), max_latency_ratio=None
+    )  # fmt: skip
