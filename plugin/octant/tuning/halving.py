@@ -252,7 +252,8 @@ class Search:
         mine = [one.trial for one in self.outcomes if one.family.represent == family.represent]
         if mine:
             latest = max(mine, key=lambda trial: trial.points)
-            return latest.seconds * float((size / latest.points) ** _POWER)
+            grown: float = (size / latest.points) ** _POWER
+            return latest.seconds * grown
         guess = _LEARNED_SECONDS if "binary" in family.represent else _PLAIN_SECONDS
         return guess * (size / FIRST) ** _POWER
 
