@@ -195,7 +195,7 @@ def _compress(
     how = _How(_bound(min_recall, wish), catch_up, max_passes, overwrite, progress, checkpoint, ending)
     source = yield from open_source(name, location, client_options)
     try:
-        order = resolve(wish, source, places.origin)
+        order = resolve(wish, source, places.origin, same_place=places.same)
         store = source.store if in_place else places.store(order.target)
         try:
             return (yield from _into(order, source, store, places, model, how))
@@ -261,7 +261,7 @@ def _plan_compression(
     ending = Ending(alias, delete_source, drop_originals)
     source = yield from open_source(name, location, client_options)
     try:
-        order = resolve(wish, source, places.origin)
+        order = resolve(wish, source, places.origin, same_place=places.same)
         store = source.store if in_place else places.store(order.target)
         try:
             identity = yield from _checked(order, source, store, places, model, ending)
@@ -340,7 +340,8 @@ def _into(
     else:
         report = yield from _run(run, how, resumed=found is not None)
     switched = yield from switch.switch(how.ending, order, source, store, same_place=places.same)
-    return replace(report, switched=switched, notes=(*report.notes, *switch.notes(how.ending, order, source)))
+    notes = switch.notes(how.ending, order, source, same_place=places.same)
+    return replace(report, switched=switched, notes=(*report.notes, *notes))
 
 
 def _check_disk(order: Order, source: Source, kept: CollectionSchema, places: Places) -> Flow[None]:
@@ -378,7 +379,10 @@ def _verified(
     """Compare until a pass finds nothing that moved; the last findings, passes, what moved, what recall needs."""
     caught_up = {"new": 0, "changed": 0, "deleted": 0}
     for passed in range(1, how.max_passes + 1):
-        yield from run.target.optimize()
+        with progress_bar(1, title="index", unit="target", show=how.progress) as advance:
+            yield from run.target.optimize()
+            if advance is not None:
+                advance(1)
         fresh = tuple(near.anew() for near in nears)
         with progress_bar(run.source.points, title="verify", unit="point", show=how.progress) as advance:
             found = yield from verify.compare(run, fresh, catch_up=how.catch_up, progress=advance)

@@ -149,7 +149,7 @@ class Wish:
             )
 
 
-def resolve(wish: Wish, source: Source, origin: str) -> Order:
+def resolve(wish: Wish, source: Source, origin: str, *, same_place: bool) -> Order:
     """The order that a wish means for this source.
 
     Raises
@@ -164,6 +164,11 @@ def resolve(wish: Wish, source: Source, origin: str) -> Order:
         If there is too little to learn from.
     """
     wish.check()
+    if same_place and wish.into == source.name:
+        raise InputError(
+            f"{source.name!r} is the source itself, by its own name or by an alias that was switched to it already: "
+            "give the new collection another name, or add vectors to this one with --in-place"
+        )
     if not source.points:
         raise InputError(f"the collection {source.name!r} holds no points: there is nothing to compress")
     _check_dropped(wish, source)

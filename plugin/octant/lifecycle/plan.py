@@ -125,7 +125,7 @@ def plan(
         min(SAMPLE, source.points), seed=order.seed, vectors=list(dict.fromkeys(names)), with_payload=not order.in_place
     )
     clock.tick("read")
-    store = yield from sizing.scratch(kept, all_layouts(order, source))
+    store = yield from sizing.scratch(kept, all_layouts(order, source), source.points)
     try:
         cores = learning.cores(order, source, store, kept, identity)
         encoders, nears = yield from _learned(order, source, cores, points, clock, work)

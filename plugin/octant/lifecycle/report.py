@@ -172,7 +172,7 @@ def duration(seconds: float) -> str:
     Examples
     --------
     >>> duration(8.25), duration(200), duration(7300)
-    ('8.2 s', '3 min 20 s', '2 h 2 min')
+    ('8.2 s', '3 min 20 s', '2 h 1 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"

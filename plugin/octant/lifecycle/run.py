@@ -55,6 +55,7 @@ class Run:
     cores: Sequence[Core] = ()
     encoders: Sequence[Encoder] = ()
     started: float = field(default_factory=time.monotonic)
+    _watched: frozenset[str] | None = field(default=None, init=False, repr=False)
 
     @property
     def page(self) -> int:
@@ -69,7 +70,9 @@ class Run:
 
     def digest(self, point: StoredPoint) -> bytes:
         """What tells whether a point of the source was written to; in place, whether its vectors were."""
-        watched = set(self.source.watched) & set(self.read_names)
+        if self._watched is None:
+            self._watched = frozenset(self.source.watched) & frozenset(self.read_names)
+        watched = self._watched
         vectors: dict[str, Stored] = {**point.vectors, **point.sparse, **point.multi}
         payload = {} if self.order.in_place else dict(point.payload)
         return point_digest(point.id, payload, {name: vectors[name] for name in vectors if name in watched})

@@ -24,14 +24,17 @@ FEW = 1_000
 """Points that are stored for an estimate of bytes alone."""
 CONSTANT = ("bookkeeping", "write-ahead log")
 """Components that do not grow with the number of points."""
+_BYTES = {"float32": 4.0, "float16": 2.0, "turbo16": 2.0, "turbo4": 0.5}
 HEADROOM = 2.0
 """An engine writes the new segment while the old one is still there."""
 
 
-def scratch(kept: CollectionSchema, layouts: Sequence[VectorLayout]) -> Flow[Store]:
-    """An empty Edge collection of the target's layout in a temporary directory, to be closed after use."""
-    # A few points would be scanned; what is estimated has a graph.
-    indexed = [replace(layout, hnsw=replace(layout.hnsw, indexing_threshold=1)) for layout in layouts]
+def scratch(kept: CollectionSchema, layouts: Sequence[VectorLayout], total: int) -> Flow[Store]:
+    """An empty Edge collection as the target will be with ``total`` points, in a temporary directory.
+
+    Close it after use.
+    """
+    indexed = [_indexed(layout, total) for layout in layouts]
     store = store_at(":memory:", "sample")
     try:
         yield from store.create_like(replace(kept, options={}, metadata={}, manifests={}), indexed)
@@ -39,6 +42,14 @@ def scratch(kept: CollectionSchema, layouts: Sequence[VectorLayout]) -> Flow[Sto
         yield from store.close()
         raise
     return store
+
+
+def _indexed(layout: VectorLayout, total: int) -> VectorLayout:
+    """The layout, with a graph in a sample already if all points will have one."""
+    stored_kib = total * layout.size * _BYTES.get(layout.datatype, 1.0) / 1024
+    if stored_kib <= layout.hnsw.indexing_threshold:
+        return layout
+    return replace(layout, hnsw=replace(layout.hnsw, indexing_threshold=1))
 
 
 def multiplied(sample: Footprint, points: int) -> Footprint:
@@ -61,7 +72,7 @@ def estimate(
     rng = np.random.default_rng(0)
     codes = {layout.name: _any_codes(layout, len(points), rng) for layout in layouts}
     batch = replace(plain.batch, vectors={**plain.batch.vectors, **codes})
-    store = yield from scratch(kept, layouts)
+    store = yield from scratch(kept, layouts, total)
     try:
         yield from store.upsert(batch, batch_size=256)
         yield from store.optimize()

@@ -138,7 +138,7 @@ def _drop_originals(order: Order, source: Source) -> Flow[str]:
     return f"dropped the original vectors {', '.join(map(repr, names))}"
 
 
-def notes(ending: Ending, order: Order, source: Source) -> tuple[str, ...]:
+def notes(ending: Ending, order: Order, source: Source, *, same_place: bool) -> tuple[str, ...]:
     """What is left to do for whoever gave the order."""
     if order.in_place:
         opened = ", ".join(f"vector_name={part.target!r}" for part in order.parts)
@@ -153,6 +153,6 @@ def notes(ending: Ending, order: Order, source: Source) -> tuple[str, ...]:
             f"applications go on reading {source.name!r}: let them open {order.target!r}, or give it an alias by "
             "running the same command with --alias NAME"
         )
-    if not ending.delete_source:
+    if not ending.delete_source and not (same_place and ending.alias == source.name):
         found.append(f"the source {source.name!r} is as it was; --delete-source deletes it once it is verified")
     return tuple(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +20,7 @@ from octant.lifecycle.encode import SHOWN, Encoder
 from octant.lifecycle.neighbours import Neighbours
 from octant.lifecycle.run import Progress, Run
 from octant.lifecycle.stream import recopy
-from octant.records import Distance, SparseVector
+from octant.records import JSON, Distance, SparseVector
 
 TOLERANCE = {"float32": 1e-5, "float16": 2e-3, "uint8": 0.0, "turbo16": 2e-3, "turbo8": 0.05, "turbo4": 0.3}
 """By datatype: how far, relative to its length, a vector may be from what was written. Engines normalise under cosine,
@@ -230,7 +230,7 @@ def _meet(
 
 def _as_kept(run: Run, point: StoredPoint, copy: StoredPoint) -> bool:
     """Whether payload and vectors that go over unchanged did."""
-    if _canonical(point.payload) != _canonical(copy.payload):
+    if not same_payload(dict(point.payload), dict(copy.payload)):
         return False
     ours: dict[str, Stored] = {**point.vectors, **point.sparse, **point.multi}
     theirs: dict[str, Stored] = {**copy.vectors, **copy.sparse, **copy.multi}
@@ -242,8 +242,23 @@ def _as_kept(run: Run, point: StoredPoint, copy: StoredPoint) -> bool:
     return True
 
 
-def _canonical(payload: object) -> str:
-    return json.dumps(payload, sort_keys=True, separators=(",", ":"))
+def same_payload(one: JSON, other: JSON) -> bool:
+    """Whether two JSON values are equal, save for the last digit of fractions.
+
+    Edge 0.9 reads some of the fractions that it is given as the next one of the same precision.
+
+    Examples
+    --------
+    >>> same_payload({"a": [90.28571428571429]}, {"a": [90.28571428571428]}), same_payload({"a": 1}, {"a": True})
+    (True, False)
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_payload(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_payload, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=4e-16, abs_tol=0.0)
+    return type(one) is type(other) and bool(one == other)
 
 
 def _datatype(run: Run, name: str) -> str:
