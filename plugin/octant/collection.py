@@ -71,6 +71,8 @@ class CollectionInfo:
         Of two stages: how many candidates what share of the fine stage's answers takes, measured or assumed.
     candidates : int or None
         What a search for 10 answers reads by default; None where there is one stage.
+    collection : str
+        The engine's own name of the collection: another than ``name`` where that is an alias.
     """
 
     name: str
@@ -82,6 +84,7 @@ class CollectionInfo:
     foreign: bool
     coverage: CoverageCurve | None = None
     candidates: int | None = None
+    collection: str = ""
 
 
 def _create(
@@ -323,8 +326,9 @@ class Collection:
         points = 0 if core.draft else (yield from core.store.count())
         segments = yield from self._segments()
         known = CollectionInfo(
-            self.name, core.store.engine, core.manifest, points, segments, core.representation.fitted, core.foreign
-        )
+            self.name, core.store.engine, core.manifest, points, segments, core.representation.fitted, core.foreign,
+            collection=core.store.collection,
+        )  # fmt: skip
         if core.draft or core.sparse_only or core.stages.fine is None:
             return known
         return replace(known, coverage=core.coverage, candidates=_reads(core, points))

@@ -25,7 +25,8 @@ Each message says what was expected, what came, and what to do.
         ├── CollectionExistsError
         ├── UnfinishedError               the target of a compression that is not complete
         ├── LockedError                   another process holds the Edge directory
-        ├── UnsupportedError              the server or engine lacks the feature
+        ├── AccessDeniedError             the credentials, or a lock, do not allow it
+        ├── UnsupportedError              the server or engine lacks the feature, or its strict mode forbids it
         ├── UnavailableError (ConnectionError)  down, timed out, or answering 5xx
         └── PartialUploadError            an upload stopped half-way: how many were stored, how to resume
 
@@ -152,8 +153,12 @@ class LockedError(StoreError):
     """Another process holds the Edge directory."""
 
 
+class AccessDeniedError(StoreError):
+    """The credentials do not allow it, or the server is locked for it."""
+
+
 class UnsupportedError(StoreError):
-    """The server or engine is too old for, or lacks, the feature."""
+    """The server or engine is too old for, or lacks, the feature, or a collection's strict mode forbids it."""
 
 
 class UnavailableError(StoreError, ConnectionError):

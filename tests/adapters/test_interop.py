@@ -132,9 +132,13 @@ def test_a_collection_of_theirs_is_not_compressed_by_asking(client: QdrantClient
 
 
 def test_another_vector_name_or_width_is_named(client: QdrantClient, table: Any) -> None:
-    client.create_collection("shared", {"dense": models.VectorParams(size=3, distance=models.Distance.COSINE)})
-    with pytest.raises(MismatchError, match="no dense vector named ''; it has 'dense'"):
-        OctantVectorStore(client, "shared", table)
+    width = models.VectorParams(size=3, distance=models.Distance.COSINE)
+    client.create_collection("shared", {"dense": width})
+    client.create_collection("two", {"dense": width, "other": width})
+    with pytest.raises(MismatchError, match="several dense vectors, 'dense', 'other': say which one with vector_name="):
+        OctantVectorStore(client, "two", table)
+    with pytest.raises(MismatchError, match="no dense vector named 'third'; it has 'dense', 'other'"):
+        OctantVectorStore(client, "two", table, vector_name="third")
     store = OctantVectorStore(client, "shared", table, vector_name="dense")
     with pytest.raises(DimensionError, match="expected embeddings of 3 coordinates, got 4"):
         store.add_texts(["up"])

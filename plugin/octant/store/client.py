@@ -15,7 +15,6 @@ from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from octant.errors import (
     ArtifactError,
     CollectionExistsError,
-    CollectionNotFoundError,
     InputError,
     LocalModeWarning,
     StoreError,
@@ -29,7 +28,7 @@ from octant.schema import CollectionSchema, PayloadIndex, SparseVectorSchema
 from octant.store import client_answers as answers
 from octant.store import client_artifacts as artifacts
 from octant.store import client_models as translate
-from octant.store import client_schema, families
+from octant.store import client_aliases, client_schema, families
 from octant.store import client_versions as versions
 from octant.store.base import Manifest, Progress, Store
 from octant.store.client_connection import Call, Clients, Connection, GivenClients, OwnClients, RetrySettings
@@ -224,36 +223,14 @@ class ClientStore(Store):
         return self._collection
 
     def aliases(self) -> Flow[Mapping[str, str]]:
-        found = yield from self._ask(lambda client: client.get_aliases())
-        return {entry.alias_name: entry.collection_name for entry in found.aliases}
+        return client_aliases.read(self._connection)
 
     def switch_alias(self, alias: str, to: str | None, *, set_aside: str | None = None) -> Flow[None]:
         if set_aside is not None:
             raise UnsupportedError(
                 f"a server cannot rename a collection: drop {alias!r} before the alias takes its name, or use another"
             )
-        known = yield from self.aliases()
-        operations: list[Any] = []
-        if alias in known:
-            gone = models.DeleteAlias(alias_name=alias)
-            operations.append(models.DeleteAliasOperation(delete_alias=gone))
-        elif (yield from self._is_there(alias)):
-            raise CollectionExistsError(
-                f"{alias!r} is itself a collection at {self._connection.location}, and no alias can have its name: "
-                "choose another alias, or drop that collection first"
-            )
-        if to is not None:
-            if to in known or not (yield from self._is_there(to)):
-                raise CollectionNotFoundError(
-                    f"no collection {to!r} at {self._connection.location}: an alias stands for one that is there"
-                )
-            made = models.CreateAlias(collection_name=to, alias_name=alias)
-            operations.append(models.CreateAliasOperation(create_alias=made))
-        if operations:
-            yield from self._ask(lambda client: client.update_collection_aliases(operations))
-
-    def _is_there(self, name: str) -> Flow[bool]:
-        return bool((yield from self._ask(lambda client: client.collection_exists(name))))
+        return client_aliases.switch(self._connection, alias, to)
 
     # -- vectors of a collection that is there -------------------------------------------------
 

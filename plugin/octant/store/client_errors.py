@@ -13,16 +13,25 @@ from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from octant.errors import CollectionExistsError, CollectionNotFoundError, StoreError, UnavailableError
+from octant.errors import (
+    AccessDeniedError,
+    CollectionExistsError,
+    CollectionNotFoundError,
+    StoreError,
+    UnavailableError,
+    UnsupportedError,
+)
 
 LONGEST_QUOTE = 500
 """Characters of a server's message that are repeated in ours."""
 
-_Kind = Literal["unavailable", "busy", "missing", "exists", "denied", "refused", "foreign"]
+_Kind = Literal["unavailable", "busy", "missing", "exists", "denied", "limited", "refused", "foreign"]
 
 _GRPC_UNAVAILABLE = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "ABORTED"})
 _GRPC_DENIED = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
 
+# How a server ends what strict mode makes it say.
+_LIMITED = re.compile(r"\. Help: \w", re.DOTALL)
 # The server's sentence and local mode's.
 _MISSING = re.compile(r"(not found: )?collection .+ (not found|doesn't exist)\W*", re.IGNORECASE | re.DOTALL)
 _EXISTS = re.compile(r"(wrong input: )?(collection|alias) .+ already exists\W*", re.IGNORECASE | re.DOTALL)
@@ -99,7 +108,15 @@ def translate(error: Exception, collection: str, location: str) -> StoreError | 
     if found.kind == "exists":
         return CollectionExistsError(f"there is already a {where}: open it, or create with overwrite=True")
     if found.kind == "denied":
-        return StoreError(f"{location} refused the credentials: {text}. Check api_key and what it may do")
+        return AccessDeniedError(
+            f"{location} refused the credentials: {text}. Check api_key and what it may do; reading and writing, and "
+            "changing collections, are allowed one by one"
+        )
+    if found.kind == "limited":
+        return UnsupportedError(
+            f"{where} is in strict mode, which does not allow the request: {text}. Do what its help says, or relax "
+            "that limit: update_collection(strict_mode_config=…)"
+        )
     if found.kind == "foreign":
         return StoreError(f"{location} does not answer as Qdrant does: {text}. Check URL and port")
     return StoreError(f"{where} refused the request: {text}")
@@ -111,6 +128,8 @@ def _http_failure(status: int, text: str) -> Failure:
         return Failure("busy", said)
     if status >= 500:
         return Failure("unavailable", said)
+    if _LIMITED.search(text):
+        return Failure("limited", said)
     if status in (401, 403):
         return Failure("denied", said)
     if status == 413:
@@ -133,6 +152,8 @@ def _grpc_failure(error: Any) -> Failure:
         return Failure("busy", text)
     if name in _GRPC_UNAVAILABLE:
         return Failure("unavailable", text)
+    if _LIMITED.search(str(error.details())):
+        return Failure("limited", text)
     if name in _GRPC_DENIED:
         return Failure("denied", text)
     return _by_words(str(error.details()), text, missing_counts=name == "NOT_FOUND")

@@ -50,8 +50,8 @@ def configuration(shard: Path) -> Mapping[str, JSON]:
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UnsupportedError(
             f"{path} should hold the shard's configuration as JSON and cannot be read ({type(error).__name__}: "
-            f"{error}): Octant reads the shards of qdrant-edge-py 0.9; open and close the shard once with that version, "
-            "which writes the file, or restore it from a copy"
+            f"{error}): Octant reads the shards of qdrant-edge-py 0.9; open and close the shard once with that "
+            "version, which writes the file, or restore it from a copy"
         ) from error
 
 
