@@ -19,9 +19,11 @@ from octant.records import (
     FitReport,
     Footprint,
     Ranking,
+    Residency,
     SparseVector,
 )
 from octant.representation import Representation, quantizer
+from octant.tuning.run import tune
 from octant.version import __version__
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "Ranking",
     "Recommendation",
     "Representation",
+    "Residency",
     "SearchKnobs",
     "SparseVector",
     "__version__",
@@ -56,4 +59,5 @@ __all__ = [
     "maximal_marginal_relevance",
     "plan_compression",
     "quantizer",
+    "tune",
 ]

@@ -18,6 +18,7 @@ from octant.cli.index import index
 from octant.cli.inspect import inspect
 from octant.cli.plugins import plugins
 from octant.cli.search import search
+from octant.cli.tune import tune
 from octant.errors import OctantError, SpecError
 from octant.version import __version__
 
@@ -102,7 +103,7 @@ def start(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo, "index": index, "search": search, "compress": compress, "inspect": inspect, "footprint": footprint,
-    "eval": evaluate, "plugins": plugins,
+    "eval": evaluate, "tune": tune, "plugins": plugins,
 }  # fmt: skip
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -39,11 +39,14 @@ def client_options(location: str, api_key: str | None) -> dict[str, str] | None:
     return {"api_key": api_key} if is_server and api_key else None
 
 
-def open_collection(name: str, location: str, api_key: str | None, embedding: str | None = None) -> Collection:
+def open_collection(
+    name: str, location: str, api_key: str | None, embedding: str | None = None, vector_name: str | None = ""
+) -> Collection:
     """Open a collection to be read by vector; errors as in :meth:`Collection.open`."""
     return Collection.open(
-        name, location=location, embedding=embedding, client_options=client_options(location, api_key)
-    )
+        name, location=location, embedding=embedding, vector_name=vector_name,
+        client_options=client_options(location, api_key),
+    )  # fmt: skip
 
 
 def open_any(name: str, location: str, api_key: str | None) -> Collection:

@@ -40,7 +40,7 @@ def study(
     goal: Goal | None = None,
     *,
     location: object | None = None,
-    vector_name: str = "",
+    vector_name: str | None = None,
     embedding: object | None = None,
     queries: object | None = None,
     qrels: str | Path | None = None,
@@ -72,8 +72,8 @@ def study(
         A recall of .95 at the least cost unless told otherwise.
     location : optional
         Where the collection of that name is; see :meth:`octant.Collection.create`.
-    vector_name : str
-        Which vector of a collection at ``location``.
+    vector_name : str, optional
+        Which vector of a collection at ``location``; not needed where it has one only.
     embedding : optional
         What :func:`octant.embedder` takes. Texts need one.
     queries : str, Path, (m, dim) array_like, optional
@@ -238,7 +238,7 @@ def _completed(goal: Goal) -> tuple[Goal, tuple[str, ...]]:
 def _source(
     source: object,
     location: object | None,
-    vector_name: str,
+    vector_name: str | None,
     embedding: object | None,
     split: str | None,
     distance: Distance | None,
