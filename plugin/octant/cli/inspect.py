@@ -39,6 +39,7 @@ def _facts(info: CollectionInfo) -> str:
     manifest = info.manifest
     facts = {
         "collection": f"{info.name} ({info.engine}{', made by another client' if info.foreign else ''})",
+        "vector": repr(manifest.vector_name) if manifest.vector_name else "",
         "representation": manifest.represent,
         "distance": manifest.distance.value.lower(),
         "dimension": str(manifest.dimension or "not known yet"),
