@@ -11,7 +11,7 @@ from octant.layout import HnswSettings, MemoryPlacement, SearchKnobs
 from octant.recommendation import Expected, Recommendation
 from octant.records import Distance, Placement
 from octant.report import Distortion
-from octant.tuning.choose import ranked, unmet
+from octant.tuning.choose import ranked, unmet, violations
 from octant.tuning.study import Candidate, Goal, Study, Trial
 
 DIM = 384
@@ -85,7 +85,8 @@ def made_study(
     recommendation = Recommendation(
         represent=chosen.candidate.represent, hnsw=chosen.candidate.hnsw, placement=chosen.candidate.placement,
         knobs=chosen.candidate.knobs, expected=dict(chosen.at_full_size), reference=dict(reference.at_full_size),
-        dimension=DIM, points=points, distance=Distance.COSINE, goal=goal.to_json(), satisfied=satisfied,
+        dimension=DIM, points=points, distance=Distance.COSINE, goal=goal.to_json(),
+        satisfied=not violations(chosen.at_full_size, goal),
         unmet=unmet(chosen.at_full_size, goal),
         source="a sample of 30,000 vectors",
     )  # fmt: skip

@@ -308,6 +308,12 @@ def test_a_goal_that_nothing_satisfies() -> None:
     assert "closest" in page.by_id["choice"]
 
 
+def test_a_goal_that_only_float32_satisfies() -> None:
+    study = made_study(goal=Goal(min_recall=0.9999))
+    assert not study.recommendation.satisfied
+    assert "only plain float32 keeps everything" in parse(study).text["header"]
+
+
 def test_everything_measured_by_stand_ins() -> None:
     text = words_of(made_study(points=20_000, stand_in=True))
     assert "measured on all 20,000 vectors" in text

@@ -8,6 +8,9 @@ from enum import Enum
 from octant.tuning.choose import ranked
 from octant.tuning.study import DISK, RAM, Study, Trial
 
+_LEAST = 0.5
+"""Bytes a vector below which a component would show as nothing."""
+
 
 class Family(Enum):
     """Whose representation it is; the value names it on screen."""
@@ -125,6 +128,9 @@ def graph_series(study: Study) -> tuple[Trial, ...]:
 
 
 def components(trials: Sequence[Trial]) -> tuple[str, ...]:
-    """Names of all components of the trials, the largest of any first."""
-    names = {name for trial in trials for name in trial.components}
-    return tuple(sorted(names, key=lambda name: (-max(trial.components.get(name, 0.0) for trial in trials), name)))
+    """Names of the components that weigh anything, the largest of any trial first."""
+    largest: dict[str, float] = {}
+    for trial in trials:
+        for name, size in trial.components.items():
+            largest[name] = max(size, largest.get(name, 0.0))
+    return tuple(sorted((name for name in largest if largest[name] >= _LEAST), key=lambda name: (-largest[name], name)))

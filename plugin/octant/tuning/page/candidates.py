@@ -42,8 +42,10 @@ def card(study: Study, trial: Trial) -> Element:
         ("Measured", f"{words.count(trial.points, 'vector')}, {words.duration(trial.seconds)}"),
         ("Failed", trial.failed or ""),
     ]
-    parts = sorted(trial.components.items(), key=lambda part: -part[1])
-    held = [tag("li", f"{name} {words.size(size)}, {trial.held_in_ram.get(name, 'cold')}") for name, size in parts]
+    held = [
+        tag("li", f"{name} {words.size(trial.components[name])}, {trial.held_in_ram.get(name, 'cold')}")
+        for name in view.components([trial])
+    ]
     title = tag("p", _swatch(study, trial), tag("code", strangers(trial.candidate.represent)), class_="title")
     listed = tag("dl", [[tag("dt", name), tag("dd", strangers(value))] for name, value in facts if value])
     bytes_ = [tag("p", "Bytes a vector, by part"), tag("ul", held)] if held else []

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from octant.tuning import view, words
+from octant.tuning.page.candidates import SHAPES
 from octant.tuning.page.markup import Child, strangers, tag
 from octant.tuning.page.plot import bar
 from octant.tuning.page.tables import cell, numbers, table
@@ -27,7 +28,7 @@ def figure(study: Study) -> list[Element] | None:
     recall = () if trial is None else trial.per_query.get(study.goal.recall, ())
     if trial is None or not recall:
         return None
-    spread = [_distribution(study, recall)]
+    spread = [_distribution(study, trial, recall)]
     ours, theirs = trial.per_query.get(study.goal.ndcg), study.baseline_per_query.get(study.goal.ndcg)
     if ours and theirs:
         spread.append(_differences(study, np.subtract(ours, theirs)))
@@ -35,12 +36,18 @@ def figure(study: Study) -> list[Element] | None:
     return [tag("p", words.losses(recall)), tag("div", spread, class_="pair"), *([] if worst is None else [worst])]
 
 
-def _distribution(study: Study, recall: Sequence[float]) -> Element:
+def _distribution(study: Study, trial: Trial, recall: Sequence[float]) -> Element:
     """How many queries find all, all but one, and so on; in tenths where there are more than twenty answers."""
     steps = study.goal.k if study.goal.k <= 20 else 10
     found = np.floor(np.asarray(recall) * steps + 1e-9).astype(int)
     groups = [(_found(step, steps, study.goal.k), int((found == step).sum())) for step in range(steps, -1, -1)]
-    return _groups(f"Neighbours found, of the {study.goal.k} nearest", "found", groups, len(recall), "two")
+    return _groups(
+        f"Neighbours found, of the {study.goal.k} nearest",
+        "found",
+        groups,
+        len(recall),
+        SHAPES[view.family(study, trial)][1],
+    )
 
 
 def _found(step: int, steps: int, k: int) -> str:
@@ -56,7 +63,7 @@ def _differences(study: Study, differences: np.ndarray[tuple[int], np.dtype[np.f
     ]  # fmt: skip
     which = np.clip(np.searchsorted(_EDGES, differences, side="right") - 1, 0, len(names) - 1)
     groups = [(name, int((which == i).sum())) for i, name in enumerate(names)]
-    return _groups(f"nDCG@{study.goal.k} compared with float32", "ranking", groups, len(differences), "native")
+    return _groups(f"nDCG@{study.goal.k} compared with float32", "ranking", groups, len(differences), "float32")
 
 
 def _groups(caption: str, what: str, groups: Sequence[tuple[str, int]], total: int, class_: str) -> Element:
