@@ -7,6 +7,7 @@ first candidate that satisfies the goal, and is confirmed by queries that no cho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -238,7 +239,7 @@ class Search:
         typical = took[len(took) // 2] if took else _PLAIN_SECONDS
         measurements = EXPECTED_FINALS * (1 if self.complete else 1.4)
         left = max(0.0, MARGIN * self.budget - self.elapsed)
-        grown = (left / (measurements * max(typical, 1e-3))) ** (1 / _POWER)
+        grown = math.pow(left / (measurements * max(typical, 1e-3)), 1 / _POWER)
         return int(min(self.most, max(previous, grown * previous)))
 
     def _before(self, sizes: Sequence[int], last: int) -> int | None:
@@ -252,10 +253,9 @@ class Search:
         mine = [one.trial for one in self.outcomes if one.family.represent == family.represent]
         if mine:
             latest = max(mine, key=lambda trial: trial.points)
-            grown: float = (size / latest.points) ** _POWER
-            return latest.seconds * grown
+            return latest.seconds * math.pow(size / latest.points, _POWER)
         guess = _LEARNED_SECONDS if "binary" in family.represent else _PLAIN_SECONDS
-        return guess * (size / FIRST) ** _POWER
+        return guess * math.pow(size / FIRST, _POWER)
 
     def _affordable(self, family: Family, size: int, before: int | None, share: float = MARGIN) -> bool:
         expected = self._expect(family, size) + (0.0 if before is None else self._expect(family, before))
