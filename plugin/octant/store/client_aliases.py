@@ -27,8 +27,8 @@ def switch(connection: Connection, alias: str, to: str | None) -> Flow[None]:
         operations.append(models.DeleteAliasOperation(delete_alias=gone))
     elif (yield from _exists(connection, alias)):
         raise CollectionExistsError(
-            f"{alias!r} is itself a collection at {connection.location}, and no alias can have its name: choose another "
-            "alias, or drop that collection first"
+            f"{alias!r} is itself a collection at {connection.location}, and no alias can have its name: choose "
+            "another alias, or drop that collection first"
         )
     if to is not None:
         if to in known or not (yield from _exists(connection, to)):
