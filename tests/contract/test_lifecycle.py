@@ -9,18 +9,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from octant.errors import ArtifactError, UnfinishedError
+from octant.errors import ArtifactError, UnfinishedError, VectorValueError
 from octant.flow import run
-from octant.layout import HnswSettings, MemoryPlacement, StoredPoint
+from octant.layout import HnswSettings, MemoryPlacement, Stages, StoredPoint
 from octant.lifecycle import journal as journals
 from octant.lifecycle.cursor import Cursor
 from octant.lifecycle.digests import Stretch, order_of, point_digest
+from octant.lifecycle.encode import Encoder
 from octant.lifecycle.journal import BLOCK, Journal, with_stretch
 from octant.lifecycle.neighbours import Neighbours
 from octant.lifecycle.order import Order, Part
 from octant.lifecycle.run import MOST_STRETCHES, stretch_points
+from octant.lifecycle.source import Embeddings
 from octant.lifecycle.verify import same_payload
 from octant.records import Distance, SparseVector
+from octant.representation import Representation
 from octant.unfinished import refuse
 from octant.vectors import similarity, unit_rows
 
@@ -156,6 +159,21 @@ def test_a_cursor_goes_on_where_the_point_before_is_gone():
     assert [point.id for point in run(cursor.take(5))] == [20, 30]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_vectors_that_cannot_be_represented_are_named_or_left_out(value):
+    codec = Representation.parse("float32")
+    embeddings = Embeddings("v", 12, Distance.COSINE, ("v",), "float32", HnswSettings())
+    encoder = Encoder(embeddings, codec, Stages.of(*codec.needs(12, Distance.COSINE), "v"))
+    spoiled = X[:20].copy()
+    spoiled[:15] = value
+    points = [StoredPoint(100 + row, 0.0, {}, {"v": x}) for row, x in enumerate(spoiled)]
+    with pytest.raises(VectorValueError, match=r"'v' of 15 points .* ids 100, 101, .*109, …\. .*--skip-invalid"):
+        encoder.read(points)
+    rows, x = replace(encoder, skip_invalid=True).read(points)
+    assert rows == list(range(15, 20))
+    assert np.allclose(x, unit_rows(X[15:20]))
+
+
 # -- orders and journals -------------------------------------------------------------------------
 
 
@@ -241,9 +259,7 @@ def test_a_damaged_journal_is_refused(spoil, message):
 
 def test_who_opens_an_unfinished_target_is_told_how_to_go_on():
     state = {"phase": "copy", "command": "octant compress docs --into small", "vectors": []}
-    with pytest.raises(
-        UnfinishedError, match=r"not complete \(next: copy\): run octant compress docs --into small again"
-    ):
+    with pytest.raises(UnfinishedError, match=r"complete \(next: copy\): run octant compress docs --into small again"):
         refuse(state, "")
     refuse(None, "")
     refuse({**state, "phase": "done"}, "")

@@ -281,7 +281,7 @@ def test_in_place_in_local_mode(client):
 # -- interrupted, and written to meanwhile -----------------------------------------------------------
 
 
-class Stop(Exception):
+class StopError(Exception):
     """Stands for a crash."""
 
 
@@ -295,20 +295,20 @@ def stopped(monkeypatch):
         def counted(run_, points_):
             left[0] -= 1
             if left[0] < 0:
-                raise Stop
+                raise StopError
             return write(run_, points_)
 
         monkeypatch.setattr(stream, "write", counted)
         monkeypatch.setattr("octant.lifecycle.run.LEAST_STRETCH", 100)
         monkeypatch.setattr("octant.lifecycle.run.LARGEST_PAGE", 40)
 
-    yield arrange
+    return arrange
 
 
 def interrupted(stopped, monkeypatch, location, writes, **order):
     with monkeypatch.context() as patch:
         stopped(writes)
-        with pytest.raises(Stop):
+        with pytest.raises(StopError):
             octant.compress("docs", location=location, **order)
         patch.undo()
     monkeypatch.undo()
@@ -357,9 +357,7 @@ def test_a_source_that_was_written_to_is_noticed_and_caught_up_with(edge, stoppe
         edge, monkeypatch
     )
     change(edge)
-    with pytest.raises(
-        VerificationError, match=r"was written to while it was copied: .*Nothing was switched.*--catch-up"
-    ):
+    with pytest.raises(VerificationError, match=r"was written to while it was copied: .*Nothing was .*--catch-up"):
         octant.compress("docs", location=edge, alias="live", **ORDER)
     with pytest.raises(UnfinishedError, match="next: verify"):
         Collection.open("small", location=edge)
@@ -376,12 +374,12 @@ def test_a_source_that_was_written_to_is_noticed_and_caught_up_with(edge, stoppe
 
 def complete_but_unverified(location, monkeypatch):
     def stop(*_, **__):
-        raise Stop
+        raise StopError
         yield
 
     with monkeypatch.context() as patch:
         patch.setattr("octant.lifecycle.verify.compare", stop)
-        with pytest.raises(Stop):
+        with pytest.raises(StopError):
             octant.compress("docs", location=location, **ORDER)
 
 
@@ -411,11 +409,11 @@ def test_a_source_that_never_rests_is_given_up(edge, monkeypatch):
     [
         (
             lambda store, ids: run(store.delete(ids[:2])),
-            "2 points are missing, 0 are there that were never copied, 0 have",
+            "2 points are missing, 0 are there that .*, 0 have",
         ),
         (
             lambda store, ids: _upsert(store, [123], {}),
-            "0 points are missing, 1 are there that were never copied, 0 have",
+            "0 points are missing, 1 are there that .*, 0 have",
         ),
         (lambda store, ids: _upsert(store, ids[:1], {"n": "x"}), "0 are there that were never copied, 1 have another"),
     ],
@@ -441,9 +439,7 @@ def _upsert(store, ids, payload_):
 
 def test_too_little_recall_switches_nothing_and_may_be_accepted_later(edge):
     order = {"into": "small", "represent": "pca(2)|turbo4", "location": edge, "alias": "live"}
-    with pytest.raises(
-        VerificationError, match=r"recall@10 of pca\(2\)\|turbo4 is 0\.\d+ .* is below 0.95: nothing was"
-    ):
+    with pytest.raises(VerificationError, match=r"recall@10 of pca\(2\)\|turbo4 is 0\.\d+ .* is below 0.95: nothing"):
         octant.compress("docs", min_recall=0.95, **order)
     with pytest.raises(UnfinishedError, match="next: verify"):
         Collection.open("small", location=edge)

@@ -327,6 +327,7 @@ def _into(
     found = yield from target.find(order, store, overwrite=how.overwrite)
     kept = target.kept_schema(order, source, store)
     journal = found
+    yield from _probe(order, source)
     if journal is None:
         yield from _check_disk(order, source, kept, places)
         before = yield from source.store.footprint()
@@ -342,6 +343,13 @@ def _into(
     switched = yield from switch.switch(how.ending, order, source, store, same_place=places.same)
     notes = switch.notes(how.ending, order, source, same_place=places.same)
     return replace(report, switched=switched, notes=(*report.notes, *notes))
+
+
+def _probe(order: Order, source: Source) -> Flow[None]:
+    """Ask for a little of what will be asked for: an engine that refuses does so before anything is written."""
+    yield from source.store.read(limit=1, vectors=source.schema.names, with_payload=not order.in_place)
+    if order.in_place and source.store.engine != "edge":
+        yield from source.store.add_vectors(())
 
 
 def _check_disk(order: Order, source: Source, kept: CollectionSchema, places: Places) -> Flow[None]:

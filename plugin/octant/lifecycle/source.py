@@ -163,6 +163,13 @@ def open_source(name: str, location: Location, client_options: Mapping[str, Any]
     store = store_at(location, name, client_options=client_options)
     try:
         yield from store.open()
+        if store.collection != name:
+            # An alias may be switched to the target while this runs: what is read, and may be deleted, is the
+            # collection that it stands for now.
+            own = store.collection
+            yield from store.close()
+            store = store_at(location, own, client_options=client_options)
+            yield from store.open()
         schema = without_unfinished((yield from store.schema()), (yield from store.read_state(KEY)))
         found = yield from read_embeddings(store, schema)
         return Source(store, store.collection, schema, found, (yield from store.count()))

@@ -1,0 +1,83 @@
+"""A compression killed without warning at any moment: the same command goes on, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from octant import Collection
+from octant.errors import CollectionNotFoundError, UnfinishedError
+
+CHILD = Path(__file__).with_name("compress_child.py")
+COUNT, DIM = 12_000, 24
+X = np.random.default_rng(0).standard_normal((COUNT, DIM)).astype(np.float32)
+SPEC = "pca(12)|turbo8"
+KILLS = 5
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+
+
+def started(place, order):
+    return subprocess.Popen(
+        [sys.executable, str(CHILD), str(place), json.dumps(order)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def source(place):
+    with Collection.create("docs", location=place, represent="float32", dimension=DIM) as made:
+        rows = range(COUNT)
+        payloads = [{"n": row, "page_content": f"text {row}"} for row in rows]
+        made.add(vectors=X, ids=[row if row % 2 else f"d{row}" for row in rows], payloads=payloads, optimize=False)
+
+
+def state(place, vector_name):
+    try:
+        Collection.open("docs" if vector_name else "small", location=place, vector_name=vector_name).close()
+    except UnfinishedError:
+        return "refused"
+    except CollectionNotFoundError:
+        return "not there"
+    return "complete"
+
+
+@pytest.mark.parametrize("vector_name", ["", "octant"], ids=["into", "in place"])
+def test_kills_lose_nothing(tmp_path, vector_name):
+    source(tmp_path)
+    order = {"represent": SPEC, "in_place": True} if vector_name else {"represent": SPEC, "into": "small"}
+    rng, kills, states = random.Random(vector_name), 0, []
+    for turn in range(30):
+        process = started(tmp_path, {**order, "progress": True})
+        try:
+            # The bars tell that the work has begun: imports are not what is to be killed.
+            process.stderr.read(1)
+            patience = rng.random() * (0.6 if turn % 2 else 2.0) if kills < KILLS else 200
+            output, errors = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            kills += 1
+            states.append(state(tmp_path, vector_name))
+            continue
+        assert process.returncode == 0, errors
+        break
+    report = json.loads(output.splitlines()[-1])
+    assert kills
+    assert "refused" in states, "no kill hit the middle of the work: the test proves nothing"
+    assert (report["copied"], report["without"]) == (COUNT, {vector_name: 0})
+    with Collection.open("docs" if vector_name else "small", location=tmp_path, vector_name=vector_name) as made:
+        assert made.count() == COUNT
+        wanted = [row if row % 2 else f"d{row}" for row in range(COUNT)]
+        found = made.get(wanted, with_vectors=True)
+        assert [hit.id for hit in found] == wanted
+        assert [(hit.payload["n"], hit.text) for hit in found] == [(row, f"text {row}") for row in range(COUNT)]
+        unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+        expected = made.representation.decode(made.representation.encode(unit)[0])
+        assert np.abs(np.stack([hit.vector for hit in found]) - expected).max() < 0.02
