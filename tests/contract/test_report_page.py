@@ -152,7 +152,22 @@ def test_failed_candidates_say_why(study: Study, page: Parsed) -> None:
     failed = [trial for trial in study.finals if trial.failed]
     assert failed
     for trial in failed:
-        assert trial.failed in page.by_id["all"]
+        assert page.by_id["all"].count(trial.failed) == 2  # in the row, and on its card
+
+
+def test_the_queries_that_lose_most_come_first(study: Study, page: Parsed) -> None:
+    chosen = view.chosen(study)
+    assert chosen is not None
+    recall = chosen.per_query["recall@10"]
+    lose = sum(value < 1 for value in recall)
+    text = page.by_id["queries"]
+    assert 20 < lose < QUERIES
+    assert f"The 20 queries that lose most, of {lose} that lose any" in text
+    assert f"{QUERIES - lose} of 200 queries" in text
+    listed = [int(name) for name in re.findall(r"q(\d{3})", text)]
+    assert len(listed) == 20
+    assert recall[listed[0]] == min(recall)
+    assert [recall[i] for i in listed] == sorted(recall)[:20]
 
 
 def test_the_recommendation_can_be_read_back(study: Study, page: Parsed) -> None:
