@@ -199,8 +199,8 @@ def more_effort(needs: tuple[StorageNeeds, StorageNeeds | None], m: int) -> list
     coarse, fine = needs
     steps = [SearchKnobs(), *(SearchKnobs(hnsw_ef=ef) for ef in ((200, 400) if m else ()))]
     if fine is not None:
-        covered = SearchKnobs(coverage=0.995)
-        return [*steps[:1], covered, *(replace(covered, hnsw_ef=step.hnsw_ef) for step in steps[1:])]
+        covered = [SearchKnobs(coverage=share) for share in (0.995, 0.998)]
+        return [*steps[:1], *covered, *(replace(covered[-1], hnsw_ef=step.hnsw_ef) for step in steps[1:])]
     if coarse.quantization is None or not coarse.rescore:
         return steps
     asked = [times for times in (4.0, 8.0, 16.0) if times > coarse.oversampling]
