@@ -133,9 +133,13 @@ def _vectors(given: Sequence[str]) -> dict[str, str]:
 
 
 def _confirm(name: str, what: str) -> None:
-    if not sys.stdin.isatty():
+    if not _at_a_terminal():
         raise InputError(f"this deletes {what} {name!r} once the target is verified: add --yes to say that you mean it")
     typer.confirm(f"Delete {what} {name!r} for good, once the target is verified?", abort=True, err=True)
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _print(found: Any, *, as_json: bool) -> None:
