@@ -18,7 +18,7 @@ from octant.families import Kin
 from octant.flow import Flow, step
 from octant.identity import complete, same_model
 from octant.ids import IdCodec
-from octant.layout import CollectionLayout, MemoryPlacement, Stages, VectorLayout, lay_out
+from octant.layout import CollectionLayout, MemoryPlacement, Stages, VectorLayout, check_knobs, lay_out
 from octant.manifest import Manifest
 from octant.oversampling import DEFAULT_COVERAGE, CoverageCurve
 from octant.records import Distance, EmbeddingIdentity, FitReport, FloatArray
@@ -203,6 +203,8 @@ def materialize(core: Core, dimension: int) -> Flow[None]:
         core.representation.check(dimension, core.distance)
         coarse, fine = core.representation.needs(dimension, core.distance)
         stages = Stages.of(coarse, fine, manifest.vector_name)
+        if manifest.knobs is not None:
+            check_knobs(stages, manifest.knobs)
         layout = lay_out(stages, hnsw=manifest.hnsw, placement=manifest.placement, sparse=manifest.sparse_name)
     yield from core.store.create(layout, manifest.to_json())
     core.manifest = manifest

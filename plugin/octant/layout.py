@@ -515,14 +515,32 @@ def _settings(
         oversampling = knobs.oversampling or needs.oversampling
         settings = QuerySettings(knobs.hnsw_ef, knobs.exact, rescore=True, oversampling=oversampling)
         return settings, ScoreMap(scale, offset, needs.metric, distance)
-    if needs.raw_slope is None:
-        raise InputError(
-            f"scores of {needs.quantization.kind} quantization at {needs.quantization.bits:g} bits are not estimates "
-            "of the similarity without rescoring: leave rescore on"
-        )
+    slope = _raw_slope(needs, needs.quantization)
     peak = float(np.abs(encoded.vectors[row]).max()) if needs.raw_slope_by_query_peak else 1.0
     settings = QuerySettings(knobs.hnsw_ef, knobs.exact, rescore=False)
-    return settings, ScoreMap(scale * needs.raw_slope * peak, offset, needs.metric, distance)
+    return settings, ScoreMap(scale * slope * peak, offset, needs.metric, distance)
+
+
+def _raw_slope(needs: StorageNeeds, copy: NativeQuantization) -> float:
+    if needs.raw_slope is None:
+        raise InputError(
+            f"scores of {copy.kind} quantization at {copy.bits:g} bits are not estimates of the similarity without "
+            "rescoring: leave rescore on"
+        )
+    return needs.raw_slope
+
+
+def check_knobs(stages: Stages, knobs: SearchKnobs) -> None:
+    """Refuse knobs that every search of ``stages`` would refuse.
+
+    Raises
+    ------
+    InputError
+        If rescoring is switched off where the raw score cannot be turned into a similarity.
+    """
+    needs = stages.coarse.needs
+    if stages.fine is None and needs.quantization is not None and knobs.rescore is False and not knobs.exact:
+        _raw_slope(needs, needs.quantization)
 
 
 # -- what comes and goes -------------------------------------------------------------------------

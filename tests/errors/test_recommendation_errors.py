@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fake_server import serving
 from octant import Collection, Expected, HnswSettings, MemoryPlacement, Recommendation, SearchKnobs
 from octant.errors import ArtifactError, InputError, MismatchError
 
@@ -150,3 +151,23 @@ def test_an_only_copy_cannot_be_pinned(tmp_path: Path, represent: str) -> None:
             "c", location=tmp_path, represent=represent, dimension=8, placement=MemoryPlacement(codes="pinned")
         )
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("option", [{"on_disk_payload": True}, {"payload": {"memory": "cold"}}])
+def test_payload_is_placed_in_one_way(option: dict[str, object]) -> None:
+    with (
+        serving() as server,
+        pytest.raises(InputError, match=r"and MemoryPlacement\(payload='cached'\) both say where the payload lives"),
+    ):
+        Collection.create(
+            "c", location=server.url, dimension=8, placement=MemoryPlacement(payload="cached"),
+            collection_options=option,
+        )  # fmt: skip
+    assert server.collections == {}
+
+
+def test_knobs_that_no_search_could_use_are_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"scores of binary quantization at 1 bits are not estimates .*: leave rescore"):
+        Collection.create("c", location=tmp_path, represent="bq(1)", dimension=8, knobs=SearchKnobs(rescore=False))
+    assert not (tmp_path / "c").exists()
+    Collection.create("c", represent="turbo(1)", dimension=8, knobs=SearchKnobs(rescore=False)).close()
