@@ -14,7 +14,8 @@ _BYTES = {
 _SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 _NUMBER = r"(\d+(?:[._]\d+)*|\.\d+)\s*([a-zA-Z]*)"
-_SIZE = re.compile(rf"{_NUMBER}(?:\s+for\s+{_NUMBER}(?:\s+(?:vectors?|points?))?)?", re.ASCII)
+_FEW = _NUMBER.replace("[a-zA-Z]*", "[a-zA-Z]?")
+_SIZE = re.compile(rf"{_NUMBER}(?:\s+for\s+{_FEW}(?:\s*(?:vectors?|points?))?)?", re.ASCII)
 _TERM = re.compile(_NUMBER, re.ASCII)
 MOST_SECONDS = 7 * 24 * 3600
 

@@ -28,6 +28,8 @@ MARGIN = 0.92
 """Share of the budget after which nothing new begins."""
 HOPE = 0.015
 """Quality by which more effort, or better fits on more vectors, may raise a candidate above its small sample."""
+FEW = 3
+"""So few candidates are all measured on the largest sample at once."""
 KEPT = 12
 """Candidates that go on to the next sample."""
 EXPECTED_FINALS = 8
@@ -127,7 +129,7 @@ class Search:
 
     def run(self, families: Sequence[Family]) -> None:
         """Measure ``families``, fewer on larger samples, and choose."""
-        sizes = first_sizes(self.most)
+        sizes = first_sizes(self.most) if len(families) > FEW else []
         self.rungs = len(sizes) + 1
         remaining = list(families)
         for rung, size in enumerate(sizes):
@@ -155,28 +157,32 @@ class Search:
     def _last(self, families: Sequence[Family], rung: int, size: int, before: int | None) -> None:
         self._tell_last(rung, size, 0, "float32")
         self.reference = self.lab.reference(size, rung, before)
-        done = 0
-        for family in families:
-            if done and not self._affordable(family, size, before):
+        for family in self._quick_enough(families, size, before):
+            if not self._affordable(family, size, before) and any(one.stated is not None for one in self.outcomes):
                 self.left_out += 1
                 continue
-            done += self._final(family, rung, size, before)
-            if self.chosen is not None:
-                break
+            self._final(family, rung, size, before)
+            if self.chosen is not None and rung:
+                break  # they come in the order of their cost, once a smaller sample has told it
         if self.goal.objective == "best":
             self._rest(families, rung, size, before)
         elif self.chosen is not None:
             self._thin_out(families, rung, size, before)
         self._for_comparison(families, rung, size, before)
 
-    def _final(self, family: Family, rung: int, size: int, before: int | None) -> int:
-        """Measure a family on the largest sample unless it was; 1 if it was measured now."""
+    def _quick_enough(self, families: Sequence[Family], size: int, before: int | None) -> list[Family]:
+        """Those that the time left is enough for, or the quickest: one answer is always confirmed."""
+        enough = [family for family in families if self._affordable(family, size, before)]
+        self.left_out += len(families) - len(enough)
+        return enough or sorted(families, key=lambda family: self._expect(family, size))[:1]
+
+    def _final(self, family: Family, rung: int, size: int, before: int | None) -> None:
+        """Measure a family on the largest sample unless it was."""
         if any(one.family == family and one.stated is not None for one in self.outcomes):
-            return 0
+            return
         self._tell_last(rung, size, sum(one.stated is not None for one in self.outcomes), family.represent)
         self.outcomes += self.lab.final(family, size, rung, before)
         self.chosen = confirmed(self.outcomes, self.goal)
-        return 1
 
     def _rest(self, families: Sequence[Family], rung: int, size: int, before: int | None) -> None:
         """The best is known once all that fit the budget of bytes were measured."""
@@ -246,7 +252,7 @@ class Search:
         """A smaller sample to carry figures from; None where the last one is everything."""
         if self.complete and last == self.most:
             return None
-        return max([size for size in sizes if size <= last // 2], default=max(1, last // 3))
+        return max([size for size in sizes if size <= last // 2], default=max(1, last // 2))
 
     def _expect(self, family: Family, size: int) -> float:
         """Seconds that a family will take."""
@@ -285,15 +291,15 @@ class Search:
 
 
 def first_sizes(most: int) -> list[int]:
-    """Sizes of the samples before the last, rising.
+    """Sizes of the samples before the last, rising; all there is where it is little.
 
     Examples
     --------
     >>> first_sizes(1_000), first_sizes(5_000), first_sizes(50_000)
-    ([], [2500], [3000, 12247])
+    ([1000], [2500], [3000, 12247])
     """
     if most < 2 * FIRST // 3:
-        return []
+        return [most]
     if most < 2 * FIRST:
         return [most // 2]
     if most < 2 * MIDDLE:
