@@ -19,7 +19,7 @@ from octant.schema import CollectionSchema
 from octant.store.client_schema import creation
 from octant.store.client_schema import schema as read_schema
 
-N, DIM = 600, 32
+N, DIM = 450, 32
 X = np.random.default_rng(0).standard_normal((N, DIM)).astype(np.float32)
 GRAPH = HnswSettings(m=8, ef_construct=32, full_scan_threshold=1, indexing_threshold=1)
 COPY = StorageNeeds(8, Distance.DOT, "turbo4", NativeQuantization("turbo", 1))

@@ -167,7 +167,7 @@ def test_payload_is_placed_in_one_way(option: dict[str, object]) -> None:
 
 
 def test_knobs_that_no_search_could_use_are_not_kept(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"scores of binary quantization at 1 bits are not estimates .*: leave rescore"):
+    with pytest.raises(InputError, match=r"scores of binary quantization at 1 bits .*: leave rescore on"):
         Collection.create("c", location=tmp_path, represent="bq(1)", dimension=8, knobs=SearchKnobs(rescore=False))
     assert not (tmp_path / "c").exists()
     Collection.create("c", represent="turbo(1)", dimension=8, knobs=SearchKnobs(rescore=False)).close()
