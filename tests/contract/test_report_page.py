@@ -329,6 +329,17 @@ def test_a_goal_that_only_float32_satisfies() -> None:
     assert "only plain float32 keeps everything" in parse(study).text["header"]
 
 
+def test_too_few_queries_to_be_sure_of_anything() -> None:
+    study = made_study(goal=Goal(min_recall=0.99), labels=False)
+    unsure = {**study.reference.at_full_size, "recall@10": Expected(1.0, 0.94, 1.0)}
+    study = replace(study, reference=replace(study.reference, at_full_size=unsure))
+    unsatisfied = replace(study, recommendation=replace(study.recommendation, satisfied=False))
+    text = words_of(unsatisfied)
+    assert "200 queries are too few" in text
+    assert "float32, which reaches 100 %, is only surely above 94 %" in text
+    assert "too few" not in words_of(made_study(satisfied=False))
+
+
 def test_everything_measured_by_stand_ins() -> None:
     text = words_of(made_study(points=20_000, stand_in=True))
     assert "measured on all 20,000 vectors" in text

@@ -204,8 +204,21 @@ def kind(study: Study) -> str:
     if ";" in study.recommendation.represent:
         return "Two codes of each vector: a small one that finds candidates, and a finer one that puts them in order."
     if "originals" in parts:
-        return "A small copy of each vector that is searched, and the vector itself, which checks what was found."
+        return "A small code of each vector that is searched, and a larger one behind it that checks what was found."
     return "One smaller code of each vector, and no other copy."
+
+
+def doubt(study: Study) -> str:
+    """Whether a bound on quality is missed for want of queries only: even float32 is not surely above it."""
+    figures, failed = study.reference.at_full_size, violations(study.reference.at_full_size, study.goal)
+    name = next((one.figure for one in failed if one.figure in figures and figures[one.figure].value >= one.bound), "")
+    if study.recommendation.satisfied or name not in (study.goal.recall, study.goal.ndcg):
+        return ""
+    write = share if name == study.goal.recall else score
+    return (
+        f"{count(study.queries, 'query')} are too few to be sure of so much: even plain float32, which reaches "
+        f"{write(figures[name].value)}, is only surely above {write(figures[name].low)}. Tune with more queries."
+    )
 
 
 def savings(study: Study) -> tuple[str, ...]:

@@ -143,6 +143,8 @@ def _asked(study: Study) -> list[Element]:
             tag("p", "What to relax:"),
             tag("ul", [tag("li", strangers(line)) for line in study.recommendation.unmet]),
         ]
+    if words.doubt(study):
+        parts.append(tag("p", tag("b", words.doubt(study))))
     if study.recommendation.satisfied:
         parts.append(tag("p", words.objective(study)))
     return parts

@@ -24,7 +24,14 @@ def figure(study: Study) -> list[Element] | None:
 def _plot(study: Study, series: tuple[Trial, ...]) -> Element:
     recalls = [trial.at_full_size[study.goal.recall] for trial in series]
     y = recall_axis([end for one in recalls for end in (one.low, one.high)])
-    x = Axis(-0.5, len(series) - 0.5, tuple((float(i), f"m={t.candidate.hnsw.m}") for i, t in enumerate(series)), float)
+    x = Axis(
+        -0.5,
+        len(series) - 0.5,
+        tuple(
+            (float(i), f"m={t.candidate.hnsw.m}" if t.candidate.hnsw.m else "no graph") for i, t in enumerate(series)
+        ),
+        float,
+    )
     places = [(x.at(i), y.at(one.value)) for i, one in enumerate(recalls)]
     shape, kind = SHAPES[view.family(study, series[0])]
     ends = [((x.at(i), y.at(one.low)), (x.at(i), y.at(one.high))) for i, one in enumerate(recalls)]
@@ -57,5 +64,5 @@ def _row(study: Study, trial: Trial, most: float) -> Element:
     length = tag("td", bar([(graph / most if most else 0.0, "graph")]), class_="length")
     sizes = (words.size(figures[size].value) for size in (RAM, DISK))
     chosen = "chosen" if view.recommends(study, trial) else None
-    return tag("tr", cell(str(trial.candidate.hnsw.m), header=True), found, numbers(words.size(graph)), length,
-               numbers(*sizes), class_=chosen)  # fmt: skip
+    edges = cell(str(trial.candidate.hnsw.m or "none"), header=True)
+    return tag("tr", edges, found, numbers(words.size(graph)), length, numbers(*sizes), class_=chosen)
