@@ -136,11 +136,34 @@ def test_every_point_goes_over_as_it_is(edge):
 def test_the_same_command_again_changes_nothing(edge):
     first = octant.compress("docs", location=edge, into="small", represent="pca(8)|turbo8")
     again = octant.compress("docs", location=edge, into="small", represent="pca(8)|turbo8", alias="live")
-    assert again.notes[0] == "it was complete already: nothing was copied"
+    assert again.notes[0].startswith("it was complete already: nothing was copied or compared")
     assert (again.copied, again.recall, again.before, again.seconds) == (
         first.copied, first.recall, first.before, first.seconds,
     )  # fmt: skip
     assert again.switched == ("the alias 'live' now stands for 'small'",)
+
+
+def test_a_complete_target_is_held_to_a_bound_that_comes_later(edge):
+    octant.compress("docs", location=edge, into="small", represent="pca(2)|turbo4")
+    with pytest.raises(VerificationError, match=r"is below 0\.99: nothing was switched"):
+        octant.compress("docs", location=edge, into="small", represent="pca(2)|turbo4", alias="live", min_recall=0.99)
+    assert run(store_at(edge, "live").aliases()) == {}
+
+
+def test_a_complete_target_catches_up_until_somebody_writes_to_it(edge):
+    octant.compress("docs", location=edge, **ORDER)
+    change(edge)
+    report = octant.compress("docs", location=edge, catch_up=True, alias="live", **ORDER)
+    assert report.caught_up == {"new": 2, "changed": 2, "deleted": 3}
+    assert list(everything(edge, "docs")) == list(everything(edge, "small"))
+    with Collection.open("live", location=edge) as served:
+        served.add(["of the application"], vectors=X[:1], ids=["mine"])
+    with Collection.open("docs", location=edge) as source:
+        source.delete(["d9"])
+    with pytest.raises(VerificationError, match="1 are there that were never copied"):
+        octant.compress("docs", location=edge, catch_up=True, alias="live", **ORDER)
+    with Collection.open("live", location=edge) as served:
+        assert served.get(["mine"])[0].text == "of the application"
 
 
 def test_the_source_goes_only_when_asked(edge):
@@ -321,6 +344,8 @@ def test_an_unfinished_target_is_refused_until_the_same_command_completes_it(edg
     interrupted(stopped, monkeypatch, edge, 7, **ORDER)
     with pytest.raises(UnfinishedError, match=r"next: copy\): run octant compress docs --into small --vector '=pca"):
         Collection.open("small", location=edge)
+    with pytest.raises(UnfinishedError, match="not complete"):
+        octant.compress("small", location=edge, into="smaller", represent="turbo8", from_codes=True)
     assert octant.plan_compression("docs", location=edge, **ORDER).resumes
     copied = []
     write = stream.write

@@ -16,10 +16,10 @@ from octant import Collection
 from octant.errors import CollectionNotFoundError, UnfinishedError
 
 CHILD = Path(__file__).with_name("compress_child.py")
-COUNT, DIM = 12_000, 24
+COUNT, DIM = 8_000, 16
 X = np.random.default_rng(0).standard_normal((COUNT, DIM)).astype(np.float32)
 SPEC = "pca(12)|turbo8"
-KILLS = 5
+KILLS = 3
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 

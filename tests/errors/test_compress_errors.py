@@ -96,6 +96,7 @@ def recommendation(**changes):
         ({**INTO, "into": "codes"}, CollectionExistsError, "no compression of 'docs' began it"),
         ({**INTO, "alias": "codes"}, CollectionExistsError, "'codes' is a collection"),
         ({**INTO, "alias": "small"}, InputError, "another name for it"),
+        ({**INTO, "to": ":memory:"}, InputError, "in memory is gone"),
         ({**INTO, "min_recall": 2.0}, InputError, "between 0 and 1, got 2"),
         ({**INTO, "max_passes": 0}, InputError, "at least 1, got 0"),
         ({"into": "small", "recommendation": recommendation(dimension=9)}, MismatchError, "dimension 9, got 8"),

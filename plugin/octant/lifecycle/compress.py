@@ -51,6 +51,8 @@ class Places:
         collection_options: Mapping[str, Any] | None,
     ) -> Places:
         """The target is where the source is unless ``to`` says otherwise."""
+        if to == ":memory:":
+            raise InputError("a collection in memory is gone once it is made: name a directory or a server with --to")
         if to is None or _words(to) == _words(location):
             return cls(location, location, client_options, to_client_options or client_options, collection_options)
         return cls(location, to, client_options, to_client_options, collection_options)
@@ -292,6 +294,11 @@ def _checked(
     return (yield from learn.identity_of(model, order, source))
 
 
+_COMPLETE = (
+    "it was complete already: nothing was copied or compared; --catch-up copies what was written to the source since"
+)
+
+
 @dataclass(frozen=True, eq=False)
 class _How:
     """What does not change the target."""
@@ -335,9 +342,10 @@ def _into(
     elif not journal.stretches:
         yield from target.go_on(order, source, store, kept)
     run = Run(source, store, order, kept, journal, learn.cores(order, source, store, kept, identity))
-    if journal.phase == "done" and not how.ending.deletes:
+    if journal.phase == "done" and not (how.ending.deletes or how.catch_up):
         report = CompressReport.from_json(journal.verified or {})
-        report = replace(report, notes=("it was complete already: nothing was copied",))
+        recall.check(order, list(report.recall.values()), how.min_recall)
+        report = replace(report, min_recall=how.min_recall, notes=(_COMPLETE,))
     else:
         report = yield from _run(run, how, resumed=found is not None)
     switched = yield from switch.switch(how.ending, order, source, store, same_place=places.same)

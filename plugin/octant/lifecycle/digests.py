@@ -73,6 +73,10 @@ class RunningDigest:
         return self._digest.hexdigest()
 
 
+UNKNOWN = -1
+"""Points of a stretch that a killed run may have left half copied again."""
+
+
 @dataclass(frozen=True)
 class Stretch:
     """Points between two ids, as they were when they were copied.
@@ -83,6 +87,7 @@ class Stretch:
         Id of the last point; the stretch begins after the last one of the stretch before. None ends nowhere: later
         points belong to it too.
     count : int
+        ``UNKNOWN`` while they are copied again.
     digest : str
     """
 

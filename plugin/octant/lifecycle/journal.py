@@ -69,7 +69,7 @@ class Journal:
     @property
     def copied(self) -> int:
         """Points in complete stretches."""
-        return sum(stretch.count for stretch in self.stretches)
+        return sum(max(0, stretch.count) for stretch in self.stretches)
 
     @property
     def after(self) -> int | str | None:

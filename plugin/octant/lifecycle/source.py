@@ -17,7 +17,7 @@ from octant.records import JSON, Distance, FloatArray
 from octant.representation import Representation
 from octant.schema import CollectionSchema
 from octant.store.base import Store
-from octant.unfinished import DONE, KEY
+from octant.unfinished import DONE, KEY, refuse
 
 FLOATS = ("float32", "float16")
 """Datatypes whose numbers are the embedding's own."""
@@ -105,6 +105,8 @@ def without_unfinished(schema: CollectionSchema, state: Mapping[str, JSON] | Non
     """The schema without vectors that a compression in place has begun to add and not completed."""
     if state is None or state.get("phase") == DONE:
         return schema
+    if not state.get("vectors"):
+        refuse(state, "")  # the whole collection is the target
     begun = [name for family in state.get("vectors") or () for name in (family, *_two_stages(family))]
     return schema.without(begun)
 
@@ -159,6 +161,8 @@ def open_source(name: str, location: Location, client_options: Mapping[str, Any]
     Raises
     ------
     CollectionNotFoundError, LockedError, ArtifactError, UnsupportedError, UnavailableError
+    UnfinishedError
+        If it is the target of a compression that is not complete.
     """
     store = store_at(location, name, client_options=client_options)
     try:

@@ -9,7 +9,7 @@ from functools import partial
 from octant.flow import Flow, step
 from octant.layout import StoredPoint
 from octant.lifecycle.cursor import Cursor
-from octant.lifecycle.digests import RunningDigest, Stretch
+from octant.lifecycle.digests import UNKNOWN, RunningDigest, Stretch
 from octant.lifecycle.encode import encode
 from octant.lifecycle.journal import with_stretch
 from octant.lifecycle.run import Progress, Run
@@ -54,6 +54,9 @@ def recopy(run: Run, position: int, extra: Sequence[int | str]) -> Flow[None]:
     stretches = run.journal.stretches
     stretch = stretches[position]
     cursor = source_cursor(run, stretches[position - 1].last if position else None)
+    # Killed from here on, nobody knows what the target holds between these two ids.
+    unknown = Stretch(stretch.last, UNKNOWN, "")
+    yield from run.note(with_stretch(run.journal, position, unknown), changed=position)
     if extra and not run.order.in_place:
         yield from run.target.delete(list(extra))
     running = RunningDigest()

@@ -15,7 +15,7 @@ from octant.errors import VerificationError
 from octant.flow import Flow, step
 from octant.layout import StoredPoint
 from octant.lifecycle.cursor import Cursor
-from octant.lifecycle.digests import RunningDigest, Stored, Stretch
+from octant.lifecycle.digests import UNKNOWN, RunningDigest, Stored, Stretch
 from octant.lifecycle.encode import SHOWN, Encoder
 from octant.lifecycle.neighbours import Neighbours
 from octant.lifecycle.run import Progress, Run
@@ -83,11 +83,19 @@ class Findings:
 
 @dataclass
 class Differences:
-    """Ids of one stretch that differ, before it is known whether the source moved or the target is damaged."""
+    """Ids of one stretch that differ, before it is known whether the source moved or the target is damaged.
+
+    Attributes
+    ----------
+    missing, extra, differing : list of int or str
+    met : int
+        Points that both have.
+    """
 
     missing: list[int | str] = field(default_factory=list)
     extra: list[int | str] = field(default_factory=list)
     differing: list[int | str] = field(default_factory=list)
+    met: int = 0
 
     @property
     def ids(self) -> list[int | str]:
@@ -132,6 +140,7 @@ def compare(
             continue
         yield from _moved(run, position, running.count, found)
         if catch_up:
+            found.check()
             yield from recopy(run, position, differences.extra)
     return found
 
@@ -147,6 +156,9 @@ def _moved(run: Run, position: int, count: int, found: Findings) -> Flow[None]:
         # There is no other collection whose points could be missing: what the numbers say is all there is.
         new, deleted = max(0, count - stretches[position].count), max(0, stretches[position].count - count)
         changed = max(0, changed - new)
+    elif stretches[position].count not in (UNKNOWN, differences.met + deleted):
+        # Copied was another number of points than there are: somebody writes to the target.
+        found.extra += abs(differences.met + deleted - stretches[position].count)
     found.new += new
     found.deleted += deleted
     # A vector may have changed so little that its code is the same.
@@ -226,6 +238,7 @@ def _meet(
     for encoder in run.encoders:
         wrong |= _wrong_codes(encoder, met, there, encoded_again)
     found.differing += [point.id for point in met if point.id in wrong]
+    found.met += len(met)
 
 
 def _as_kept(run: Run, point: StoredPoint, copy: StoredPoint) -> bool:
