@@ -233,9 +233,10 @@ class Probe:
         unseen, distortion = bench.fits.unseen, None
         if collection.representation.coarse.learns and len(unseen):
             distortion = code_distortion(collection.representation, unseen, bench.spectrum, bench.deal.distance)
+        named = _named(sizes)
         record = Record(
-            components={name: sum(parts.values()) for name, parts in sizes.items()},
-            held={name: max(parts, key=lambda place: parts[place]) for name, parts in sizes.items()},
+            components={name: size for name, (_, size) in named.items()},
+            held={name: place for name, (place, _) in named.items()},
             ram=sum(size for parts in sizes.values() for place, size in parts.items() if place != "cold"),
             seconds=seconds,
             curve=collection.info().coverage,
@@ -249,3 +250,12 @@ def _sizes(footprint: Footprint) -> _Sizes:
     for part in footprint.components:
         sizes[part.name][part.placement] += part.bytes
     return {name: dict(parts) for name, parts in sizes.items()}
+
+
+def _named(sizes: _Sizes) -> dict[str, tuple[Placement, float]]:
+    """Components by name; one that lives in two places, as graphs of two vectors may, has two."""
+    named: dict[str, tuple[Placement, float]] = {}
+    for name, parts in sizes.items():
+        for place, size in sorted(parts.items(), key=lambda part: -part[1]):
+            named[name if name not in named else f"{name} ({place})"] = (place, size)
+    return named
