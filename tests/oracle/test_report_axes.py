@@ -36,7 +36,7 @@ def test_sizes(values: list[float]) -> None:
 def test_recalls(values: list[float]) -> None:
     axis = recall_axis(values)
     keeps_order(axis, values)
-    assert axis.ticks[0] == (1.0, "100 %")
+    assert ((1.0, "100 %") in axis.ticks) == (max(values) > 1 - 1e-9)
 
 
 @given(sizes)

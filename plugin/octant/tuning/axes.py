@@ -10,6 +10,8 @@ from octant.tuning import words
 
 _SHARES = (0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
 """Recalls worth a tick, besides all of it."""
+_LEAST_LOSS = 1e-5
+"""Losses below it are drawn as it."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +50,25 @@ def size_axis(values: Iterable[float], most: int = 6) -> Axis:
 
 
 def recall_axis(values: Iterable[float]) -> Axis:
-    """An axis that stretches towards 1: what is lost counts, so .9, .99 and .999 are as far apart.
+    """An axis that stretches towards 1: what is lost counts, so .9, .99 and .999 are equally far apart.
 
-    A recall of 1 is put where a little is lost still: less than anything that was seen.
+    Where a recall of 1 occurs it is put where a little would still be lost, less than anything that was seen.
     """
     known = list(values)
-    losses = [1 - value for value in known if 1 - value > 1e-9]
-    least = 10.0 ** math.floor(math.log10(min([*losses, 0.1])) - 1e-9)
-    least = max(least, 1e-5)
+    losses = [max(1 - value, _LEAST_LOSS) for value in known if value < 1 - 1e-9] or [0.01]
+    perfect = not known or max(known) >= 1 - 1e-9
+    least, most = min(losses), max(losses)
+    low, high = max(0.0, 1 - 1.3 * most), 1.0 if perfect else 1 - least / 1.3
 
     def bend(value: float) -> float:
-        return -math.log10(max(1 - value, least / 2))
+        return -math.log10(max(1 - value, least / 2.5))
 
-    worst = min([*known, 0.9])
-    low = max(0.0, 1 - (1 - worst) * 1.3)
-    axis = Axis(low, 1.0, (), bend)
-    shown = [share for share in _SHARES if low <= share < 1 - least / 1.5]
-    ticks = _apart([(1.0, "100 %"), *((share, words.share(share)) for share in reversed(shown))], axis)
-    return Axis(low, 1.0, ticks, bend)
+    last = min(high, 1 - least / 1.5)
+    shown = [share for share in _SHARES if low <= share <= last]
+    if len(shown) < 3:
+        shown = [share for share in _round_numbers(low, high, 5) if low <= share <= last]
+    ticks = [(1.0, "100 %")] * perfect + [(share, words.share(share)) for share in reversed(shown)]
+    return Axis(low, high, _apart(ticks, Axis(low, high, (), bend)), bend)
 
 
 def linear_axis(values: Iterable[float], write: Callable[[float], str]) -> Axis:
@@ -85,10 +88,10 @@ def _round_numbers(low: float, high: float, most: int) -> list[float]:
 
 
 def _apart(ticks: Sequence[tuple[float, str]], axis: Axis, gap: float = 0.065) -> tuple[tuple[float, str], ...]:
-    """The first of the ticks, and those that keep a distance to the one kept before."""
+    """The first of the ticks, and those that keep a distance to the one kept before and read otherwise."""
     kept: list[tuple[float, str]] = []
     for tick in ticks:
-        if not kept or abs(axis.at(tick[0]) - axis.at(kept[-1][0])) >= gap:
+        if not kept or (tick[1] != kept[-1][1] and abs(axis.at(tick[0]) - axis.at(kept[-1][0])) >= gap):
             kept.append(tick)
     return tuple(kept)
 
