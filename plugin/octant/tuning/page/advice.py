@@ -74,7 +74,8 @@ def steps(study: Study) -> list[Element]:
             "p",
             "The first line only says what would happen. The second copies the collection into a new one, point by "
             "point verified, and leaves yours as it is; on a server, --alias NAME then lets a name that your "
-            "application uses stand for the new one.",
+            "application uses stand for the new one. Where the recall that it measures may be lower than you asked, it "
+            "stops before that: --min-recall says what you accept instead.",
         ),
         code("shell", _COMMAND),
         tag("h3", "A new collection"),
