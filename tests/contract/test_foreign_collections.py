@@ -73,7 +73,10 @@ class Place:
             return self._loop.run_until_complete(arun(flow))
         return run(flow)
 
-    def leave(self) -> None:
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
         for store in self._stores:
             self.drive(store.close())
         self._loop.close()
@@ -83,9 +86,18 @@ class Place:
 
 @pytest.fixture(params=["edge", "local", "local async", "server", "server async"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    found = Place(request.param, tmp_path)
-    yield found
-    found.leave()
+    with Place(request.param, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def on_server(tmp_path: Path) -> Iterator[Place]:
+    with Place("server", tmp_path) as found:
+        yield found
+
+
+def behind(place: Place) -> FakeQdrant:
+    return place.server
 
 
 def theirs(name: str = "") -> CollectionSchema:
@@ -182,9 +194,8 @@ def test_a_sample_is_spread_and_repeats_itself(place: Place, count: int) -> None
 def test_a_sample_is_the_same_on_every_engine(tmp_path: Path) -> None:
     drawn = []
     for kind in ("edge", "local", "server"):
-        place = Place(kind, tmp_path)
-        drawn.append([point.id for point in place.drive(made(place).sample(9, seed=5))])
-        place.leave()
+        with Place(kind, tmp_path) as place:
+            drawn.append([point.id for point in place.drive(made(place).sample(9, seed=5))])
     assert drawn[0] == drawn[1] == drawn[2]
 
 
@@ -197,29 +208,25 @@ def many(place: Place, count: int) -> Store:
 
 
 def test_a_sample_is_uniform(tmp_path: Path) -> None:
-    place = Place("edge", tmp_path)
-    store = many(place, 4000)
-    counts = np.zeros(4000)
-    for seed in range(20):
-        for point in place.drive(store.sample(100, seed=seed)):
-            counts[point.id] += 1
-    assert counts.sum() == 2000
-    # A half of the ids gets its half, within five standard deviations.
-    assert abs(counts[:2000].sum() - 1000) < 5 * np.sqrt(2000 / 4)
-    assert counts.max() <= 5
-    place.leave()
+    with Place("edge", tmp_path) as place:
+        store = many(place, 60)
+        counts = np.zeros(60)
+        for seed in range(200):
+            for point in place.drive(store.sample(45, seed=seed, vectors=(), with_payload=False)):
+                counts[point.id] += 1
+    assert counts.sum() == 200 * 45
+    # Each half of the ids gets its half, within five standard deviations: no slice is cut off at its small ids.
+    assert abs(counts[:30].sum() - counts[30:].sum()) < 5 * np.sqrt(9000 * 0.75 * 0.25)
 
 
-def test_a_sample_reads_little_more_than_it_returns(tmp_path: Path) -> None:
-    place = Place("server", tmp_path)
+def test_a_sample_reads_little_more_than_it_returns(on_server: Place) -> None:
+    place = on_server
     store = many(place, 800)
-    assert place.server is not None
     read: list[int] = []
-    answer = place.server.answer
-    place.server.answer = lambda request: _counting(read, request, answer(request))  # type: ignore[method-assign]
+    answer = behind(place).answer
+    behind(place).answer = lambda request: _counting(read, request, answer(request))  # type: ignore[method-assign]
     assert len(place.drive(store.sample(80))) == 80
     assert 80 <= sum(read) <= 80 * 1.5
-    place.leave()
 
 
 def _counting(read: list[int], request: Any, answered: Any) -> Any:
@@ -513,10 +520,9 @@ def test_a_shard_that_does_not_describe_itself_says_so(tmp_path: Path) -> None:
     run(store.close())
 
 
-def test_a_servers_schema_is_lossless(tmp_path: Path) -> None:
-    place = Place("server", tmp_path)
-    assert place.server is not None
-    client = QdrantClient(place.server.url, check_compatibility=False)
+def test_a_servers_schema_is_lossless(on_server: Place) -> None:
+    place = on_server
+    client = QdrantClient(behind(place).url, check_compatibility=False)
     client.create_collection(
         "docs",
         {
@@ -559,9 +565,10 @@ def test_a_servers_schema_is_lossless(tmp_path: Path) -> None:
     assert copied == schema
     # Nothing of Octant's own may take over what the collection set for all vectors.
     place.drive(store.add_vectors(lay_out(Stages.of(StorageNeeds(6, Distance.DOT), None, "octant")).vectors))
-    (sent,) = [request.body["vectors"] for request in place.server.requests if (request.body or {}).get("vectors")][-1:]
+    (sent,) = [request.body["vectors"] for request in behind(place).requests if (request.body or {}).get("vectors")][
+        -1:
+    ]
     assert sent["octant"]["quantization_config"] == "Disabled"
-    place.leave()
 
 
 def test_custom_sharding_is_refused_in_words(tmp_path: Path) -> None:
@@ -573,45 +580,39 @@ def test_custom_sharding_is_refused_in_words(tmp_path: Path) -> None:
 # -- strict mode and old servers -----------------------------------------------------------------
 
 
-def test_pages_and_uploads_keep_to_what_strict_mode_allows(tmp_path: Path) -> None:
-    place = Place("server", tmp_path)
-    assert place.server is not None
+def test_pages_and_uploads_keep_to_what_strict_mode_allows(on_server: Place) -> None:
+    place = on_server
     strict = {"enabled": True, "max_query_limit": 7, "upsert_max_batchsize": 11}
     store = place.store("docs")
     place.drive(store.create_like(CollectionSchema(theirs().vectors, options={"strict_mode_config": strict})))
     place.drive(store.open())
     place.drive(store.upsert(PointBatch(IDS, {"": X}, [{}] * N), batch_size=256))
-    uploads = [request for request in place.server.requests if request.writes_points]
+    uploads = [request for request in behind(place).requests if request.writes_points]
     assert max(len(request.body["batch"]["ids"]) for request in uploads) == 11
     assert len(everything(place, store, limit=1000)) == N
     assert len(place.drive(store.sample(20))) == 20
-    place.leave()
 
 
-def test_a_server_without_slices_lists_its_ids(tmp_path: Path) -> None:
-    place = Place("server", tmp_path)
+def test_a_server_without_slices_lists_its_ids(on_server: Place) -> None:
+    place = on_server
     store = made(place)
-    assert place.server is not None
-    place.server.version = "1.18.3"
+    behind(place).version = "1.18.3"
     old = place.store("docs")
     place.drive(old.open())
-    del place.server.requests[:]
+    del behind(place).requests[:]
     first = [point.id for point in place.drive(old.sample(20, seed=1))]
     assert first == [point.id for point in place.drive(old.sample(20, seed=1))]
     assert len(set(first)) == 20
-    assert not any("slice" in str(request.body) for request in place.server.requests)
+    assert not any("slice" in str(request.body) for request in behind(place).requests)
     place.drive(store.close())
-    place.leave()
 
 
-def test_a_server_without_vector_names_is_told_before_anything_is_sent(tmp_path: Path) -> None:
-    place = Place("server", tmp_path)
+def test_a_server_without_vector_names_is_told_before_anything_is_sent(on_server: Place) -> None:
+    place = on_server
     made(place)
-    assert place.server is not None
-    place.server.version = "1.17.0"
+    behind(place).version = "1.17.0"
     old = place.store("docs")
     for flow in (old.add_vectors(octants()), old.drop_vectors(["words"])):
         with pytest.raises(UnsupportedError, match=r"adding or dropping vectors .* needs Qdrant 1\.18 or newer"):
             place.drive(flow)
-    assert not [request for request in place.server.requests if "/vectors/" in request.path]
-    place.leave()
+    assert not [request for request in behind(place).requests if "/vectors/" in request.path]
