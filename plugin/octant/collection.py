@@ -379,7 +379,7 @@ class Collection:
         Raises
         ------
         InputError, VectorValueError, DimensionError, DuplicateIdError, TooFewVectorsError
-            Before anything is written.
+            Before anything is written; also where a document would be without one of the collection's vectors.
         PartialUploadError
             If the model or the engine fails half-way; it tells which ids are missing.
         """

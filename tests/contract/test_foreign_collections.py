@@ -18,7 +18,7 @@ from octant.errors import InputError, StoreError, UnsupportedError
 from octant.flow import Flow, arun, run
 from octant.layout import HnswSettings, PointBatch, Stages, VectorLayout, VectorQuery, lay_out
 from octant.records import Distance, NativeQuantization, SparseVector, StorageNeeds
-from octant.schema import CollectionSchema, DenseVector, PayloadIndex, SparseVectorSchema
+from octant.schema import CollectionSchema, DenseVector, PayloadIndex, SparseVectorSchema, filled
 from octant.store import edge_schema
 from octant.store.base import Store
 from octant.store.client import ClientStore
@@ -569,6 +569,19 @@ def test_a_servers_schema_is_lossless(on_server: Place) -> None:
         -1:
     ]
     assert sent["octant"]["quantization_config"] == "Disabled"
+
+
+def test_a_vectors_own_placement_goes_before_the_collections() -> None:
+    own = {**FLOAT, "hnsw_config": {"on_disk": True}}
+    common = {"hnsw_config": {"m": 5, "memory": "pinned"}}
+    assert filled(own, common)["hnsw_config"] == {"m": 5, "on_disk": True}
+    assert DenseVector("", filled(own, common)).layout.graph_placement == "cold"
+    assert DenseVector("", filled(FLOAT, common)).layout.graph_placement == "pinned"
+
+
+def test_settings_of_the_future_are_named() -> None:
+    with pytest.raises(UnsupportedError, match=r"settings of vector 'x' are none .*upgrade qdrant-octant"):
+        _ = DenseVector("x", {**FLOAT, "quantization_config": {"quantum": {}}}).layout
 
 
 def test_custom_sharding_is_refused_in_words(tmp_path: Path) -> None:
