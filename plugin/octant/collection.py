@@ -222,15 +222,18 @@ def _open(
         The sparse encoder; Octant's own BM25 is restored without being named.
     represent, dimension, artifact, recommendation : optional
         What the caller expects; anything else is refused.
-    sparse_name, vector_name, text_key : str
-        Where a foreign collection keeps things; Octant's own remember it. A ``vector_name`` of None takes whatever
+    vector_name : str, optional
+        Which of several dense vectors is meant. Empty for the unnamed one, or else the only one; None takes whatever
         there is: to look at the collection rather than to search it.
+    sparse_name, text_key : str
+        Where a foreign collection keeps things; Octant's own remember it.
 
     Raises
     ------
     CollectionNotFoundError, LockedError, ArtifactError, UnavailableError
     MismatchError
-        If the model, dimension, representation or artifact is another; the message names both.
+        If the model, dimension, representation or artifact is another; the message names both. If there are several
+        dense vectors and none was named; the message lists them.
     """
     terms = _agreed(Terms(represent, dimension=dimension, artifact=artifact), recommendation)
     manifest = Manifest(

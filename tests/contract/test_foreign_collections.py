@@ -36,6 +36,7 @@ UUIDS = [str(uuid.uuid5(uuid.NAMESPACE_OID, str(row))) for row in range(N // 2)]
 IDS: list[int | str] = [*range(N // 2), *UUIDS]
 
 Drive = Callable[[Flow[Any]], Any]
+FLOAT = {"size": 6, "distance": "Dot"}
 QUICK = RetrySettings(attempts=2, first_wait_s=0.01, longest_wait_s=0.02)
 THEIRS = CollectionSchema(
     sparse=(
