@@ -22,8 +22,10 @@ FIRST = 3_000
 """Vectors of the smallest sample."""
 MIDDLE = 12_000
 """Vectors from which a third sample is worth its time between the smallest and the largest."""
-SHARES = (0.35, 0.55)
-"""Shares of the budget that are spent at the end of the first rungs."""
+SHARES = ((0.45,), (0.35, 0.55))
+"""Shares of the budget that are spent at the end of the first rungs, where there is one and where there are two."""
+AGAIN = 0.7
+"""Share of the budget until which candidates that had to wait get their turn."""
 MARGIN = 0.92
 """Share of the budget after which nothing new begins."""
 HOPE = 0.015
@@ -114,11 +116,16 @@ class Search:
     outcomes: list[Outcome] = field(default_factory=list)
     reference: Outcome | None = None
     chosen: Outcome | None = None
-    left_out: int = 0
+    waiting: list[Family] = field(default_factory=list)
     rungs: int = 1
 
     def __post_init__(self) -> None:
         self._started = self.clock()
+
+    @property
+    def left_out(self) -> int:
+        """Candidates that there was no time for."""
+        return len(self.waiting)
 
     @property
     def elapsed(self) -> float:
@@ -135,19 +142,24 @@ class Search:
         for rung, size in enumerate(sizes):
             self.tell(Progress(rung + 1, self.rungs, size, 0, len(remaining), "float32", self.best))
             self.reference = self.lab.early(REFERENCE, size, rung)[0]
-            measured = self._rung(remaining, rung, size)
+            measured = self._rung(remaining, rung, size, SHARES[len(sizes) - 1][rung])
             self.lab.leave(size)
             remaining = promising(measured, self.goal)
         last = self._last_size(sizes[-1] if sizes else None)
-        self._last(remaining, len(sizes), last, self._before(sizes, last))
+        before = self._before(sizes, last)
+        self._last(remaining, len(sizes), last, before)
+        if sizes:
+            remaining += self._second_helping(sizes, last, before)
+        if self.goal.objective == "cheapest":
+            self._thin_out(remaining, len(sizes), last, before)
+        self._for_comparison(remaining, len(sizes), last, before)
 
-    def _rung(self, families: Sequence[Family], rung: int, size: int) -> list[Outcome]:
+    def _rung(self, families: Sequence[Family], rung: int, size: int, share: float) -> list[Outcome]:
         measured: list[Outcome] = []
-        limit = SHARES[min(rung, len(SHARES) - 1)] * self.budget
         for done, family in enumerate(families):
-            if done and self.elapsed + self._expect(family, size) > limit:
-                self.left_out += len(families) - done
-                break
+            if done and self.elapsed + self._expect(family, size) > share * self.budget:
+                self.waiting.append(family)
+                continue
             self.tell(Progress(rung + 1, self.rungs, size, done, len(families), family.represent, self.best))
             found = self.lab.early(family, size, rung)
             measured += found
@@ -159,22 +171,42 @@ class Search:
         self.reference = self.lab.reference(size, rung, before)
         for family in self._quick_enough(families, size, before):
             if not self._affordable(family, size, before) and any(one.stated is not None for one in self.outcomes):
-                self.left_out += 1
+                self.waiting.append(family)
                 continue
             self._final(family, rung, size, before)
-            if self.chosen is not None and rung:
+            if self.chosen is not None and rung and self.goal.objective == "cheapest":
                 break  # they come in the order of their cost, once a smaller sample has told it
-        if self.goal.objective == "best":
-            self._rest(families, rung, size, before)
-        elif self.chosen is not None:
-            self._thin_out(families, rung, size, before)
-        self._for_comparison(families, rung, size, before)
+
+    def _second_helping(self, sizes: Sequence[int], last: int, before: int | None) -> list[Family]:
+        """Candidates that the first sample had no time for, while there is time left after all."""
+        rung, size = len(sizes), sizes[0]
+        known = {one.family for one in self.outcomes}
+        waiting = [family for family in self.waiting if family not in known]
+        if not waiting or self.elapsed + self._expect(waiting[0], size) > AGAIN * self.budget:
+            return []
+        self.waiting = [family for family in self.waiting if family in known]
+        seen = self._rung(waiting, 0, size, AGAIN)
+        self.lab.leave(size)
+        taken = []
+        for family in promising(seen, self.goal):
+            if self._could_be_better(family) and self._affordable(family, last, before):
+                self._final(family, rung, last, before)
+                taken.append(family)
+        return taken
+
+    def _could_be_better(self, family: Family) -> bool:
+        known, best = self._known(family), self.chosen
+        if known is None or best is None or self.goal.objective == "best":
+            return known is not None
+        return cost(known.selected.at_full_size, self.goal) < cost(best.trial.at_full_size, self.goal)
 
     def _quick_enough(self, families: Sequence[Family], size: int, before: int | None) -> list[Family]:
         """Those that the time left is enough for, or the quickest: one answer is always confirmed."""
         enough = [family for family in families if self._affordable(family, size, before)]
-        self.left_out += len(families) - len(enough)
-        return enough or sorted(families, key=lambda family: self._expect(family, size))[:1]
+        if not enough:
+            enough = sorted(families, key=lambda family: self._expect(family, size))[:1]
+        self.waiting += [family for family in families if family not in enough]
+        return enough
 
     def _final(self, family: Family, rung: int, size: int, before: int | None) -> None:
         """Measure a family on the largest sample unless it was."""
@@ -183,12 +215,6 @@ class Search:
         self._tell_last(rung, size, sum(one.stated is not None for one in self.outcomes), family.represent)
         self.outcomes += self.lab.final(family, size, rung, before)
         self.chosen = confirmed(self.outcomes, self.goal)
-
-    def _rest(self, families: Sequence[Family], rung: int, size: int, before: int | None) -> None:
-        """The best is known once all that fit the budget of bytes were measured."""
-        for family in families:
-            if self._affordable(family, size, before):
-                self._final(family, rung, size, before)
 
     def _thin_out(self, families: Sequence[Family], rung: int, size: int, before: int | None) -> None:
         """Take edges away from what satisfies, as long as it does; the bytes of a graph often outweigh the codes."""

@@ -31,6 +31,8 @@ from octant.tuning.study import Goal, Study, Trial
 
 DEFAULT_BUDGET = "10m"
 DEFAULT_RECALL = 0.95
+COARSE_RECALL = 0.97
+"""Bounds above which four bits a coordinate seldom do: representations that end in them are tried last."""
 FEW_VECTORS = 2_000
 FEW_QUERIES = 100
 
@@ -132,9 +134,13 @@ def study(
     given = _with_queries(given, queries, qrels, embedding, cache_dir, progress)
     _check_labels(given, wanted)
     dealt = deal(given, seed)
-    families = _families(dealt, specs, only)
+    families = _families(dealt, wanted, specs, only)
     folder, key = _folder(out), _digest(dealt, wanted.k, seed)
-    lab = Laboratory(dealt, wanted, seed, Ledger(folder, key), Ledger(folder, f"{key} roughly"))
+    ledgers = Ledger(folder, key), Ledger(folder, f"{key} roughly")
+    resumed = sum(ledger.resumed for ledger in ledgers)
+    if resumed:
+        notes += (f"{resumed} measurements were taken over from {folder}.",)
+    lab = Laboratory(dealt, wanted, seed, *ledgers)
     remaining = max(1.0, seconds - (clock() - started))
     with shown(wanted, progress) as tell:
         search = Search(
@@ -305,14 +311,21 @@ def _check_labels(source: Source, goal: Goal) -> None:
         raise InputError("min_ndcg needs judged queries: use a folder with qrels, or pass queries and qrels")
 
 
-def _families(dealt: Deal, specs: Sequence[str], only: bool) -> list[Family]:
+def _families(dealt: Deal, goal: Goal, specs: Sequence[str], only: bool) -> list[Family]:
     grid = representations(dealt.dimension, dealt.distance, specs)
+    if (goal.min_recall or 0.0) > COARSE_RECALL:
+        grid.sort(key=lambda spec: spec not in specs and _scored_by_four_bits(spec))  # the rest keeps its order
     if only:
         wanted = {Representation.parse(spec).spec for spec in specs}
         grid = [spec for spec in grid if spec in wanted]
     for spec in specs:
         Representation.parse(spec).check(dealt.dimension, dealt.distance)
     return [first_graph(spec, dealt.dimension, dealt.distance, dealt.points) for spec in grid]
+
+
+def _scored_by_four_bits(spec: str) -> bool:
+    parsed = Representation.parse(spec)
+    return (parsed.fine or parsed.coarse).coder.name == "turbo4"
 
 
 def _graphs(dealt: Deal, family: Family) -> list[Family]:
