@@ -38,14 +38,14 @@ def quick(source: object, goal: Goal | None = None, **options: object) -> Study:
 @pytest.fixture(scope="module")
 def found() -> Study:
     """Of codes of one stage, of two, and of the graphs of the best."""
-    return quick(clustered(1_200), Goal(min_recall=0.9))
+    return quick(clustered(800), Goal(min_recall=0.9))
 
 
 def test_a_study_says_what_it_did(found: Study) -> None:
     assert {trial.candidate.represent for trial in found.trials} == set(ONLY)
-    assert (found.points, found.dimension, found.stand_in) == (1_200, DIM, True)
-    assert found.sample + 120 == 1_200
-    assert found.queries == len(found.query_ids) == 90
+    assert (found.points, found.dimension, found.stand_in) == (800, DIM, True)
+    assert found.sample + 100 == 800
+    assert found.queries == len(found.query_ids) == 75
     assert any("held out" in note for note in found.notes)
     assert not found.interrupted
     for trial in found.finals:
@@ -70,7 +70,7 @@ def test_the_recommendation_satisfies_and_nothing_cheaper_does(found: Study) -> 
 def test_what_was_recommended_can_be_built_and_does_what_was_expected(found: Study, tmp_path: Path) -> None:
     path = tmp_path / "recommendation.json"
     found.recommendation.save(path)
-    x, asked = clustered(1_200), clustered(300, seed=7)
+    x, asked = clustered(800), clustered(300, seed=7)
     with Collection.create("tuned", recommendation=path) as collection:
         collection.add(vectors=x, ids=range(len(x)), optimize=True)
         answers = [[int(one) for one in ranking.ids] for ranking in collection.search_batch(asked, 10)]
@@ -91,7 +91,7 @@ def test_a_study_comes_back_from_json(found: Study, tmp_path: Path) -> None:
 
 
 def test_the_same_seed_recommends_the_same(found: Study) -> None:
-    again = quick(clustered(1_200), Goal(min_recall=0.9), represent="turbo8")
+    again = quick(clustered(800), Goal(min_recall=0.9), represent="turbo8")
     assert again.query_ids == found.query_ids
     mine, theirs = again.finals[0], next(one for one in found.finals if one.candidate == again.finals[0].candidate)
     assert mine.per_query == theirs.per_query
@@ -106,21 +106,21 @@ def test_documents_that_stand_in_are_neither_stored_nor_fitted() -> None:
 
 
 def test_real_queries_and_labels_are_used() -> None:
-    x, asked = clustered(800), clustered(60, seed=5)
+    x, asked = clustered(500), clustered(60, seed=5)
     ids = tuple(f"d{i}" for i in range(len(x)))
     exact = ExactSearch(x, asked, 3, Distance.COSINE)
     qrels = {f"q{i}": {ids[row]: 1 for row in rows} for i, rows in enumerate(exact.neighbours)}
     data = VectorDataset("judged", ids, x, tuple(qrels), asked, qrels)
     made = quick(data, Goal(min_ndcg=0.5), represent=("turbo8", "turbo4"))
     assert not made.stand_in
-    assert made.sample == 800
+    assert made.sample == 500
     assert set(made.finals[0].per_query) == {"recall@10", "ndcg@10"}
     assert made.recommendation.expected["ndcg@10"].low >= 0.5
     assert made.recommendation.satisfied
 
 
 def test_a_sample_of_something_larger_is_estimated_from_two_sizes() -> None:
-    made = quick(clustered(1_500), Goal(min_recall=0.7), points="1M", represent=("turbo8", "turbo4"))
+    made = quick(clustered(900), Goal(min_recall=0.7), points="1M", represent=("turbo8", "turbo4"))
     chosen = made.recommendation
     assert (made.points, chosen.points) == (1_000_000, 1_000_000)
     assert chosen.hnsw.m > 0  # a million would not be scanned
@@ -137,7 +137,7 @@ def test_a_sample_of_something_larger_is_estimated_from_two_sizes() -> None:
 
 
 def test_bounds_that_nothing_satisfies_name_the_closest_and_what_to_relax() -> None:
-    made = quick(clustered(600), Goal(min_recall=0.95, max_ram=10, max_disk=30))
+    made = quick(clustered(400), Goal(min_recall=0.95, max_ram=10, max_disk=30))
     chosen = made.recommendation
     assert not chosen.satisfied
     assert any("--max-disk" in line for line in chosen.unmet)
@@ -145,13 +145,13 @@ def test_bounds_that_nothing_satisfies_name_the_closest_and_what_to_relax() -> N
 
 
 def test_graph_and_codes_leave_ram_only_where_nothing_else_satisfies() -> None:
-    made = quick(clustered(600), Goal(min_recall=0.8, max_ram=30), represent=("turbo8", "turbo4"))
+    made = quick(clustered(400), Goal(min_recall=0.8, max_ram=30), represent=("turbo8", "turbo4"))
     assert made.recommendation.satisfied
     assert made.recommendation.placement.codes == "cold"
     assert TIME not in made.recommendation.expected
     assert "read from disk" in " ".join(made.notes)
     with_time = replace(made.goal, max_latency_ratio=50.0)
-    assert not quick(clustered(600), with_time, represent=("turbo8", "turbo4")).recommendation.satisfied
+    assert not quick(clustered(400), with_time, represent=("turbo8", "turbo4")).recommendation.satisfied
 
 
 def test_a_candidate_that_cannot_be_built_stops_nobody() -> None:
@@ -164,7 +164,7 @@ def test_a_candidate_that_cannot_be_built_stops_nobody() -> None:
 
 
 def test_a_collection_is_sampled_with_its_payload(tmp_path: Path) -> None:
-    x = clustered(700)
+    x = clustered(400)
     payloads = [{"page": i, "note": "about nothing in particular " * 8} for i in range(len(x))]
     with Collection.create("made", location=tmp_path, represent="float32") as collection:
         collection.add(vectors=x, payloads=payloads, ids=[f"id-{i}" for i in range(len(x))])

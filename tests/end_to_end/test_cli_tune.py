@@ -118,7 +118,7 @@ def octant(*arguments: str) -> subprocess.Popen[bytes]:
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_in_the_middle_it_goes_on_from_there(how: signal.Signals, tmp_path: Path) -> None:
-    archive, out = npz(tmp_path / "x.npz", count=3_000, dim=64), tmp_path / "out"
+    archive, out = npz(tmp_path / "x.npz", count=1_500, dim=48), tmp_path / "out"
     arguments = [archive, "--min-recall", "0.9", "--budget", "60s", "--out", str(out), "--no-report"]
     process = octant(*arguments)
     wait_for_lines(out / FILE, 10, process)
