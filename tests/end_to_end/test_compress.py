@@ -14,6 +14,7 @@ import octant
 from octant import Collection, HnswSettings, MemoryPlacement, Recommendation, SearchKnobs
 from octant.errors import LocalModeWarning, UnfinishedError, VerificationError
 from octant.flow import run
+from octant.layout import PointBatch
 from octant.lifecycle import stream
 from octant.location import store_at
 from octant.recommendation import Expected
@@ -144,9 +145,11 @@ def test_the_same_command_again_changes_nothing(edge):
 
 
 def test_a_complete_target_is_held_to_a_bound_that_comes_later(edge):
-    octant.compress("docs", location=edge, into="small", represent="pca(2)|turbo4")
-    with pytest.raises(VerificationError, match=r"is below 0\.99: nothing was switched"):
-        octant.compress("docs", location=edge, into="small", represent="pca(2)|turbo4", alias="live", min_recall=0.99)
+    found = octant.compress("docs", location=edge, into="small", represent="pca(2)|turbo4")
+    order = {"into": "small", "represent": "pca(2)|turbo4", "alias": "live"}
+    for bound in (0.99, found.recall[""].value):  # the lower limit counts, not the estimate
+        with pytest.raises(VerificationError, match=r"is below 0\.\d+: nothing was switched"):
+            octant.compress("docs", location=edge, min_recall=bound, **order)
     assert run(store_at(edge, "live").aliases()) == {}
 
 
@@ -417,8 +420,6 @@ def test_a_source_that_never_rests_is_given_up(edge, monkeypatch):
         turn = next(turns)
         store = run_.source.store
         point = yield from store.retrieve([run_.journal.asked[""][0]], with_vectors=[""])
-        from octant.layout import PointBatch
-
         yield from store.upsert(
             PointBatch([point[0].id], {"": point[0].vectors[""][None]}, [{"n": turn}]), batch_size=1
         )
@@ -429,26 +430,27 @@ def test_a_source_that_never_rests_is_given_up(edge, monkeypatch):
         octant.compress("docs", location=edge, catch_up=True, max_passes=3, **ORDER)
 
 
+LAST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (
-            lambda store, ids: run(store.delete(ids[:2])),
-            "2 points are missing, 0 are there that .*, 0 have",
-        ),
-        (
-            lambda store, ids: _upsert(store, [123], {}),
-            "0 points are missing, 1 are there that .*, 0 have",
-        ),
-        (lambda store, ids: _upsert(store, ids[:1], {"n": "x"}), "0 are there that were never copied, 1 have another"),
+        (lambda store, point: run(store.delete([point.id])), "1 points are missing, 0 are there that .*, 0 have"),
+        (lambda store, point: _upsert(store, 123, point), "0 points are missing, 1 are there that .*, 0 have"),
+        (lambda store, point: _upsert(store, LAST, point), "0 points are missing, 1 are there that .*, 0 have"),
+        (lambda store, point: _upsert(store, point.id, point, {**point.payload, "n": "x"}), "0 are .*, 1 have another"),
+        (lambda store, point: _upsert(store, point.id, point, turned=True), "0 are .*, 1 have another"),
+        (lambda store, point: _upsert(store, point.id, point, tokens=False), "0 are .*, 1 have another"),
     ],
+    ids=["missing", "extra before", "extra at the end", "payload", "codes", "sparse vector"],
 )
 def test_a_target_that_is_not_what_was_written_fails(edge, monkeypatch, damage, message):
     complete_but_unverified(edge, monkeypatch)
     store = store_at(edge, "small")
     run(store.open())
-    page, _ = run(store.read(limit=3))
-    damage(store, [point.id for point in page])
+    page, _ = run(store.read(limit=1))
+    damage(store, page[0])
     run(store.close())
     with pytest.raises(VerificationError, match=message):
         octant.compress("docs", location=edge, alias="live", catch_up=True, **ORDER)
@@ -456,10 +458,22 @@ def test_a_target_that_is_not_what_was_written_fails(edge, monkeypatch, damage, 
         assert source.count() == COUNT
 
 
-def _upsert(store, ids, payload_):
-    from octant.layout import PointBatch
+def _upsert(store, id_, point, payload_=None, *, turned=False, tokens=True):
+    codes = -point.vectors[""] if turned else point.vectors[""]
+    sparse_ = {"sparse": [point.sparse["sparse"] if tokens else None]}
+    batch = PointBatch([id_], {"": codes[None]}, [payload_ or point.payload], sparse_)
+    run(store.upsert(batch, batch_size=1))
 
-    run(store.upsert(PointBatch(ids, {"": np.ones((len(ids), 8), np.float32)}, [payload_] * len(ids)), batch_size=1))
+
+def test_a_vector_that_changed_alone_is_noticed(edge, monkeypatch):
+    complete_but_unverified(edge, monkeypatch)
+    before = everything(edge, "docs")
+    with Collection.open("docs", location=edge) as source:
+        hit = source.get(["d6"])[0]
+        source.add([hit.text], vectors=-X[6:7], ids=["d6"], payloads=[hit.payload])
+    assert everything(edge, "docs").keys() == before.keys()
+    with pytest.raises(VerificationError, match=r"0 points are new, 1 changed, 0 deleted \(ids .*-"):
+        octant.compress("docs", location=edge, **ORDER)
 
 
 def test_too_little_recall_switches_nothing_and_may_be_accepted_later(edge):
