@@ -90,7 +90,7 @@ def make_source(place: Path, count: int, dim: int) -> None:
                 vectors=vectors(first, len(rows), dim), payloads=[payload(row) for row in rows],
                 ids=[point_id(row) for row in rows], optimize=False,
             )  # fmt: skip
-        source.optimize()
+
 
 
 # -- killed --------------------------------------------------------------------------------------

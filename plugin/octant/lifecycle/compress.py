@@ -371,6 +371,7 @@ def _check_disk(order: Order, source: Source, kept: CollectionSchema, places: Pl
 
 
 def _run(run: Run, how: _How, *, resumed: bool) -> Flow[CompressReport]:
+    yield from run.let_go()  # an engine reads what it keeps cached as soon as it opens
     nears = yield from learn.fit(run, Work(progress=how.progress, checkpoint=how.checkpoint))
     if run.journal.phase == "copy":
         with progress_bar(run.source.points, title="copy", unit="point", show=how.progress) as advance:
@@ -397,6 +398,7 @@ def _verified(
     for passed in range(1, how.max_passes + 1):
         with progress_bar(1, title="index", unit="target", show=how.progress) as advance:
             yield from run.target.optimize()
+            yield from run.let_go()
             if advance is not None:
                 advance(1)
         fresh = tuple(near.anew() for near in nears)

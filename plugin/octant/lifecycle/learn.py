@@ -199,6 +199,7 @@ def fit(run: Run, work: Work) -> Flow[tuple[Neighbours, ...]]:
             sample = yield from draw(
                 run.source, reader, count=sample_points(embeddings), needed=needed, seed=run.order.seed
             )
+            yield from run.let_go()
             learned = yield from learn(core, sample.learn, given=run.source.points, work=work)
             core.representation, core.manifest = learned.representation, learned.manifest
             ids, x = sample.ids, sample.ask

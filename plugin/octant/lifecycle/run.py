@@ -77,6 +77,12 @@ class Run:
         payload = {} if self.order.in_place else dict(point.payload)
         return point_digest(point.id, payload, {name: vectors[name] for name in vectors if name in watched})
 
+    def let_go(self) -> Flow[None]:
+        """Keep what was read of both collections out of this process's memory."""
+        yield from self.source.store.let_go()
+        if self.target is not self.source.store:
+            yield from self.target.let_go()
+
     def note(self, journal: Journal, *, changed: int | None = None) -> Flow[None]:
         """Go on with ``journal``, written down; the time spent so far is in it."""
         now = time.monotonic()

@@ -38,6 +38,7 @@ def copy(run: Run, progress: Progress | None = None) -> Flow[None]:
             yield from write(run, points)
             _digest(run, running, points)
             last = points[-1].id
+            yield from run.let_go()
             if progress is not None:
                 progress(len(points))
         position = len(run.journal.stretches)
@@ -63,6 +64,7 @@ def recopy(run: Run, position: int, extra: Sequence[int | str]) -> Flow[None]:
     while points := (yield from cursor.within(stretch)):
         yield from write(run, points)
         _digest(run, running, points)
+        yield from run.let_go()
     again = Stretch(stretch.last, running.count, running.value)
     yield from run.note(with_stretch(run.journal, position, again), changed=position)
 

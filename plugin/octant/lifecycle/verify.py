@@ -208,6 +208,7 @@ def _stretch(
             there = yield from _up_to(theirs, Stretch(points[-1].id, 0, ""))
         yield from step(partial(_meet, run, points, there, found, encoded_again))
         encoded_again = max(0, encoded_again - len(points))
+        yield from run.let_go()
     if theirs is not None:
         found.extra += yield from _up_to(theirs, stretch)
     return found

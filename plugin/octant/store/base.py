@@ -362,6 +362,13 @@ class Store(ABC):
     def footprint(self) -> Flow[Footprint]:
         """Measured bytes by component."""
 
+    def let_go(self) -> Flow[None]:
+        """Take what was read of the collection's files out of this process's memory, where it is there at all.
+
+        For a pass over everything: what an engine in this process maps stays resident otherwise, all of it in the end.
+        """
+        return step(lambda: None)
+
     @abstractmethod
     def residency(self) -> Flow[Residency]:
         """What of every component is in memory now, as far as that can be told."""

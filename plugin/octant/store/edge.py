@@ -25,7 +25,7 @@ from octant.flow import Flow, step
 from octant.layout import CollectionLayout, PointBatch, StoredPoint, VectorLayout, VectorQuery
 from octant.records import JSON, CodeArray, Filter, Footprint, Residency, uuid_or_int
 from octant.schema import CollectionSchema, PayloadIndex, SparseVectorSchema
-from octant.store import edge_aliases, edge_schema, families
+from octant.store import edge_aliases, edge_schema, families, pages
 from octant.store import edge_translate as translate
 from octant.store.base import Manifest, Progress, Store
 from octant.store.edge_footprint import components, residency
@@ -436,6 +436,9 @@ class EdgeStore(Store):
         measured = components(self._files.shard, self._schema(), shard.snapshot_manifest())
         info = shard.info()
         return Footprint(info.points_count, info.segments_count, measured, source="files")
+
+    def let_go(self) -> Flow[None]:
+        return step(lambda: pages.let_go(self._files.shard))
 
     def residency(self) -> Flow[Residency]:
         def measure() -> Residency:

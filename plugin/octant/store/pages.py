@@ -16,6 +16,7 @@ import numpy as np
 
 _SMAPS = Path("/proc/self/smaps")
 _STATUS = Path("/proc/self/status")
+_MAPS = Path("/proc/self/maps")
 NO_MAPPINGS = f"{sys.platform} has no /proc/self/smaps: what this process has touched of a file cannot be told"
 
 
@@ -84,6 +85,35 @@ def mapped(folder: Path) -> dict[Path, int] | None:
         elif head == "Rss:" and name.startswith(inside):
             found[Path(name)] = found.get(Path(name), 0) + int(rest.split()[0]) * 1024
     return found
+
+
+def let_go(folder: Path) -> None:
+    """Take files below ``folder`` out of this process's resident set; the page cache keeps them as long as it likes.
+
+    Nothing is lost, not even what was written: only shared mappings are touched, whose pages are the file's. They come
+    back one by one when they are read. Where the platform does not tell what is mapped, nothing happens.
+    """
+    advise = _madvise()
+    try:
+        lines = _MAPS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return
+    inside = str(folder.resolve()) + os.sep
+    for line in lines:
+        parts = line.split(maxsplit=5)
+        if advise is not None and len(parts) == 6 and parts[1].endswith("s") and parts[5].startswith(inside):
+            start, end = (int(address, 16) for address in parts[0].split("-"))
+            advise(start, end - start, mmap.MADV_DONTNEED)
+
+
+def _madvise() -> Callable[[int, int, int], int] | None:
+    try:
+        function = ctypes.CDLL(None, use_errno=True).madvise
+    except (AttributeError, OSError, TypeError):
+        return None
+    function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    function.restype = ctypes.c_int
+    return function
 
 
 def own_memory() -> int | None:
