@@ -148,6 +148,25 @@ def test_what_took_long_before_is_not_begun_when_little_time_is_left():
     assert "slow" not in finals(lab)
 
 
+def test_time_is_left_for_one_that_surely_satisfies():
+    """Cheap ones that just fail, one after the other, must not eat the time of the dearer one that does not."""
+    truths = {f"near{i}": Truth(0.951, 100 + i, 400, 6.0) for i in range(12)} | {"sure": Truth(0.99, 300, 500, 6.0)}
+    lab = MadeLab(dict(truths))
+    found = search(lab, 10_000, 400.0)
+    found.run([family(name) for name in truths])
+    assert found.chosen is not None
+    assert found.chosen.family.represent == "sure"
+    assert lab.now <= 400
+
+
+def test_float32_is_recommended_where_nothing_cheaper_is_confirmed():
+    lab = MadeLab({"near": Truth(0.951, 100, 400), "far": Truth(0.8, 50, 300)})
+    found = search(lab, 2_500, 1e6)
+    found.run([family("near"), family("far")])
+    assert found.chosen is not None
+    assert found.chosen.family == REFERENCE
+
+
 def test_the_largest_sample_shrinks_with_the_budget():
     sizes = []
     for budget in (120.0, 600.0, 6_000.0):
@@ -201,6 +220,7 @@ def test_where_nothing_may_satisfy_the_closest_go_on():
     lab = MadeLab({"far": Truth(0.5, 1, 2), "nearer": Truth(0.8, 30, 60)})
     seen = [lab.early(family(name), 1_000, 0)[0] for name in lab.truths]
     assert [one.represent for one in promising(seen, GOAL)] == ["nearer", "far"]
+    lab.truths["float32"] = Truth(0.95, 1600, 1600)  # no graph of it finds enough either
     found = search(lab, 1_000, 1e4)
     found.run([family("far"), family("nearer")])
     assert found.chosen is None

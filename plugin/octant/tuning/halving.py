@@ -153,6 +153,8 @@ class Search:
         if self.goal.objective == "cheapest":
             self._thin_out(remaining, len(sizes), last, before)
         self._for_comparison(remaining, len(sizes), last, before)
+        if self.chosen is None and self.reference is not None and _satisfies(self.reference, self.goal):
+            self.chosen = self.reference  # nothing cheaper was shown to keep the bounds
 
     def _rung(self, families: Sequence[Family], rung: int, size: int, share: float) -> list[Outcome]:
         measured: list[Outcome] = []
@@ -169,13 +171,30 @@ class Search:
     def _last(self, families: Sequence[Family], rung: int, size: int, before: int | None) -> None:
         self._tell_last(rung, size, 0, "float32")
         self.reference = self.lab.reference(size, rung, before)
-        for family in self._quick_enough(families, size, before):
+        left = self._quick_enough(families, size, before)
+        while left:
+            family = self._next(left, size, before)
+            left.remove(family)
             if not self._affordable(family, size, before) and any(one.stated is not None for one in self.outcomes):
                 self.waiting.append(family)
                 continue
             self._final(family, rung, size, before)
             if self.chosen is not None and rung and self.goal.objective == "cheapest":
                 break  # they come in the order of their cost, once a smaller sample has told it
+
+    def _next(self, left: Sequence[Family], size: int, before: int | None) -> Family:
+        """The first, which is the cheapest, unless no time would be left then for one that surely satisfies."""
+        if self.chosen is not None:
+            return left[0]
+        surest = self._surest(left)
+        in_time = surest == left[0] or self._affordable(left[0], size, before, then=surest)
+        return left[0] if in_time else surest
+
+    def _surest(self, families: Sequence[Family]) -> Family:
+        """The cheapest that satisfies with room to spare on a smaller sample, or the one nearest to that."""
+        known = [one for one in map(self._known, families) if one is not None]
+        order = ranked([one.selected for one in known], _with_room(self.goal))
+        return next((one.family for one in known if order and one.selected is order[0]), families[0])
 
     def _second_helping(self, sizes: Sequence[int], last: int, before: int | None) -> list[Family]:
         """Candidates that the first sample had no time for, while there is time left after all."""
@@ -289,8 +308,13 @@ class Search:
         guess = _LEARNED_SECONDS if "binary" in family.represent else _PLAIN_SECONDS
         return guess * math.pow(size / FIRST, _POWER)
 
-    def _affordable(self, family: Family, size: int, before: int | None, share: float = MARGIN) -> bool:
-        expected = self._expect(family, size) + (0.0 if before is None else self._expect(family, before))
+    def _affordable(
+        self, family: Family, size: int, before: int | None, share: float = MARGIN, then: Family | None = None
+    ) -> bool:
+        """Whether there is time for ``family``, and for another one ``then``."""
+        both = [family] if then is None else [family, then]
+        sizes = [size] if before is None else [size, before]
+        expected = sum(self._expect(one, points) for one in both for points in sizes)
         return self.elapsed + expected <= share * self.budget
 
     # -- what is known -------------------------------------------------------------------------------

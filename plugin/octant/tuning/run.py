@@ -411,6 +411,8 @@ def _chosen(search: Search, goal: Goal) -> tuple[list[Outcome], Outcome]:
     """Everything that was measured, and what to recommend; parts are moved out of RAM if nothing else helps."""
     outcomes = list(search.outcomes)
     found = search.chosen
+    if found is not None and found is search.reference:
+        return [*outcomes, found], found
     if found is None and goal.max_ram is not None and goal.max_latency_ratio is None:
         cold = [moved for one in outcomes if one.stated is not None for moved in colder(one)]
         found = confirmed(cold, goal)
@@ -447,6 +449,11 @@ def _notes(dealt: Deal, chosen: Outcome, search: Search, interrupted: bool) -> l
         notes.append("Figures with ~ are estimates for the full size, carried there from two sample sizes.")
     if chosen.family.placement != REFERENCE.placement:
         notes.append("Parts of it are read from disk at every search; how long that takes could not be measured here.")
+    if chosen is search.reference:
+        notes.append(
+            "Nothing cheaper than plain float32 was shown to keep what was asked for: give a longer budget or more "
+            "queries, or relax a bound."
+        )
     if search.left_out and not interrupted:
         notes.append(f"{search.left_out} candidates were left out to keep the budget.")
     return notes

@@ -184,8 +184,8 @@ def of(study: Study) -> str:
 
 def verdict(study: Study) -> str:
     """Whether there is something to do, in one line."""
-    if not study.recommendation.satisfied and not violations(study.reference.at_full_size, study.goal):
-        return "Of what was tried, only plain float32 keeps everything you asked for. This comes closest to it."
+    if study.recommendation.satisfied and study.recommendation.represent == study.reference.candidate.represent:
+        return "Of what was tried, only plain float32 surely keeps everything you asked for. It saves nothing."
     if not study.recommendation.satisfied:
         return "Nothing that was tried keeps everything you asked for. This comes closest."
     if study.interrupted:
