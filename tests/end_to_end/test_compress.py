@@ -177,6 +177,13 @@ def test_the_source_goes_only_when_asked(edge):
     assert not (edge / "docs").exists()
 
 
+@pytest.mark.parametrize("represent", ["pca(8)|float8", "random_projection(8)|int4", "whiten(8)|turbo4|bq(1)"])
+def test_codes_that_are_made_again_are_recognised(edge, represent):
+    """Matrix products differ in the last digit when a page is another one: that is no damage."""
+    report = octant.compress("docs", location=edge, into="small", represent=represent)
+    assert (report.copied, report.passes) == (COUNT, 1)
+
+
 def test_a_recommendation_decides_everything(edge, tmp_path):
     chosen = Recommendation(
         "coarse=pca(8)|turbo4; fine=turbo8", HnswSettings(m=8), MemoryPlacement(graph="cold"),

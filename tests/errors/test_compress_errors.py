@@ -129,6 +129,28 @@ def test_sources_that_cannot_be_compressed_are_refused(edge):
         octant.compress("docs", location=edge, **INTO)
 
 
+def test_another_model_than_the_recorded_one_is_refused(tmp_path):
+    class Model:
+        def embed_documents(self, texts):
+            return [[float(len(text)), 1.0, 0.5, 2.0] for text in texts]
+
+        def embed_query(self, text):
+            return self.embed_documents([text])[0]
+
+    class Other(Model):
+        pass
+
+    with Collection.create("docs", location=tmp_path, embedding=Model(), represent="float32") as made:
+        made.add(["one", "three", "fifteen"])
+    with pytest.raises(MismatchError, match=r"made by Model .*; got --embedding Other"):
+        octant.compress("docs", location=tmp_path, embedding=Other(), **INTO)
+    octant.compress("docs", location=tmp_path, embedding=Model(), **INTO)
+    with Collection.open("small", location=tmp_path, embedding=Model()) as made:
+        assert made.search("three", k=1)[0].text == "three"
+    with pytest.raises(MismatchError, match="another model|Other"):
+        Collection.open("small", location=tmp_path, embedding=Other())
+
+
 def test_of_several_vectors_one_must_be_named(client):
     with pytest.raises(InputError, match=r"dense vectors 'text', 'title': say which .*--vector 'text=SPEC'"):
         octant.compress("docs", location=client, **INTO)

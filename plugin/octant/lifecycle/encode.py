@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octant.errors import VectorValueError
-from octant.layout import PointBatch, Stages, StoredPoint
+from octant.layout import PointBatch, Stage, Stages, StoredPoint
 from octant.lifecycle.source import Embeddings
-from octant.records import CodeArray, Distance, FloatArray
-from octant.representation import Representation
+from octant.records import CodeArray, Distance, FloatArray, StorageNeeds
+from octant.representation import Representation, StageName
 from octant.schema import CollectionSchema
 from octant.vectors import unit_rows
 
@@ -66,6 +66,17 @@ class Encoder:
         if self.stages.fine is None or fine is None:
             return {self.stages.coarse.name: coarse}
         return {self.stages.coarse.name: coarse, self.stages.fine.name: fine}
+
+    def name_of(self, stage: StageName) -> str:
+        """The named vector of a stage in the target."""
+        return self._stage(stage).name
+
+    def needs_of(self, stage: StageName) -> StorageNeeds:
+        """What the engine stores for a stage."""
+        return self._stage(stage).needs
+
+    def _stage(self, stage: StageName) -> Stage:
+        return self.stages.coarse if stage == "coarse" or self.stages.fine is None else self.stages.fine
 
     @property
     def names(self) -> tuple[str, ...]:

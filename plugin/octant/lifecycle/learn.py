@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from octant.artifact import load as load_artifact
-from octant.core import Core, learn
+from octant.core import Core, describe, learn
 from octant.embedders import Embedder
-from octant.errors import InputError
+from octant.errors import InputError, MismatchError
 from octant.flow import Flow, step
+from octant.identity import same_model
 from octant.layout import Stages, StoredPoint
 from octant.lifecycle.encode import Encoder
 from octant.lifecycle.neighbours import K, Neighbours
@@ -159,19 +160,28 @@ def identity_of(model: Embedder | None, order: Order, source: Source) -> Flow[Em
     ------
     InputError
         If it cannot be, or belongs to one of several embeddings.
+    MismatchError
+        If the source records another one.
     """
     if model is None:
         return None
     if len(order.parts) > 1:
         raise InputError("an embedding (--embedding) makes one vector, and several are compressed: leave it out")
     identity = yield from step(lambda: model.identity)
-    dimension = embeddings_of(order.parts[0], source).dimension
+    embeddings = embeddings_of(order.parts[0], source)
+    dimension = embeddings.dimension
+    recorded = embeddings.manifest.embedding if embeddings.manifest else None
+    reason = None if recorded is None else same_model(recorded, identity)
+    if recorded is not None and reason is not None:
+        raise MismatchError(
+            f"the collection's vectors were made by {describe(recorded)}; got --embedding {describe(identity)}: {reason}"
+        )
     if identity.dimension not in (None, dimension):
         raise InputError(
             f"the embedding {identity.name} gives {identity.dimension} dimensions, the collection's vectors have "
             f"{dimension}: it cannot have made them"
         )
-    return identity
+    return replace(identity, dimension=dimension)
 
 
 def fit(run: Run, work: Work) -> Flow[tuple[Neighbours, ...]]:

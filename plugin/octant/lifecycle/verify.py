@@ -20,11 +20,17 @@ from octant.lifecycle.encode import SHOWN, Encoder
 from octant.lifecycle.neighbours import Neighbours
 from octant.lifecycle.run import Progress, Run
 from octant.lifecycle.stream import recopy
-from octant.records import JSON, Distance, SparseVector
+from octant.records import JSON, CodeArray, Distance, FloatArray, SparseVector
+from octant.representation import StageName
 
 TOLERANCE = {"float32": 1e-5, "float16": 2e-3, "uint8": 0.0, "turbo16": 2e-3, "turbo8": 0.05, "turbo4": 0.3}
 """By datatype: how far, relative to its length, a vector may be from what was written. Engines normalise under cosine,
 and compressed datatypes come back as the floats they decode to."""
+ENCODED_ALIKE = 0.02
+"""The same of codes that come out equal whenever they are made, and are bytes."""
+ENCODED_DIFFERENTLY = 0.6
+"""The same of codes whose numbers depend in their last digits on what else is encoded with them, as matrix products do:
+what is told apart are codes of other vectors, which are farther away than this."""
 ENCODED_AGAIN = 64
 """Points of every stretch whose codes are made a second time and compared; the presence of codes is checked for all."""
 
@@ -251,7 +257,7 @@ def _as_kept(run: Run, point: StoredPoint, copy: StoredPoint) -> bool:
     for name in run.kept.names:
         if (name in ours) != (name in theirs):
             return False
-        if name in ours and not _same(ours[name], theirs[name], _datatype(run, name), Distance.DOT):
+        if name in ours and not _same(ours[name], theirs[name], _datatype(run, name)):
             return False
     return True
 
@@ -298,17 +304,39 @@ def _wrong_codes(
     if not rows:
         return wrong
     kept = np.isin(np.flatnonzero([row in has for row in range(len(met))]), rows)
-    codes = encoder.codes(x[kept])
-    stages = [encoder.stages.coarse] + ([] if encoder.stages.fine is None else [encoder.stages.fine])
-    for stage in stages:
-        for row, code in zip(rows, codes[stage.name], strict=True):
-            stored = there[met[row].id].vectors[stage.name]
-            if not _same(np.asarray(code, np.float32), stored, stage.needs.datatype, stage.needs.metric):
-                wrong.add(met[row].id)
+    again = encoder.codes(x[kept])
+    for stage in encoder.representation.stages:
+        name, tolerance = encoder.name_of(stage), _tolerance(encoder, stage)
+        stored = np.stack([there[met[row].id].vectors[name] for row in rows])
+        close = _close(_comparable(encoder, stage, again[name]), _comparable(encoder, stage, stored), tolerance)
+        wrong |= {met[row].id for row, is_close in zip(rows, close, strict=True) if not is_close}
     return wrong
 
 
-def _same(written: Stored, stored: Stored, datatype: str, metric: Distance) -> bool:
+def _tolerance(encoder: Encoder, stage: StageName) -> float:
+    chain = encoder.representation.stages[stage]
+    if chain.reducers or chain.learns:
+        return ENCODED_DIFFERENTLY
+    return TOLERANCE.get(encoder.needs_of(stage).datatype, 0.0) or ENCODED_ALIKE
+
+
+def _comparable(encoder: Encoder, stage: StageName, codes: CodeArray) -> FloatArray:
+    """Codes (n, width) as vectors whose distance means something: bytes decoded, of unit length under cosine."""
+    needs = encoder.needs_of(stage)
+    if needs.datatype == "uint8":
+        return encoder.representation.decode(np.asarray(codes, np.uint8), stage)
+    x = np.asarray(codes, np.float32)
+    if needs.metric is not Distance.COSINE:
+        return x
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(x / np.where(lengths > 0, lengths, 1))
+
+
+def _close(one: FloatArray, other: FloatArray, tolerance: float) -> NDArray[np.bool_]:
+    return np.asarray(np.linalg.norm(one - other, axis=1) <= tolerance * np.linalg.norm(one, axis=1))
+
+
+def _same(written: Stored, stored: Stored, datatype: str) -> bool:
     """Whether ``stored`` is what an engine makes of ``written``."""
     if isinstance(written, SparseVector) or isinstance(stored, SparseVector):
         return (
@@ -319,14 +347,7 @@ def _same(written: Stored, stored: Stored, datatype: str, metric: Distance) -> b
     if written.shape != stored.shape:
         return False
     one, other = np.asarray(written, np.float64), np.asarray(stored, np.float64)
-    if metric is Distance.COSINE:
-        one, other = _unit(one), _unit(other)
     return bool(np.linalg.norm(one - other) <= TOLERANCE[datatype] * np.linalg.norm(one))
-
-
-def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    length = np.linalg.norm(x)
-    return x / length if length else x
 
 
 def _same_sparse(written: SparseVector, stored: SparseVector, datatype: str) -> bool:
