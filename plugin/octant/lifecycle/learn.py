@@ -174,7 +174,8 @@ def identity_of(model: Embedder | None, order: Order, source: Source) -> Flow[Em
     reason = None if recorded is None else same_model(recorded, identity)
     if recorded is not None and reason is not None:
         raise MismatchError(
-            f"the collection's vectors were made by {describe(recorded)}; got --embedding {describe(identity)}: {reason}"
+            f"the collection's vectors were made by {describe(recorded)}; got --embedding {describe(identity)}: "
+            f"{reason}"
         )
     if identity.dimension not in (None, dimension):
         raise InputError(
