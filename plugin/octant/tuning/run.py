@@ -411,8 +411,6 @@ def _chosen(search: Search, goal: Goal) -> tuple[list[Outcome], Outcome]:
     """Everything that was measured, and what to recommend; parts are moved out of RAM if nothing else helps."""
     outcomes = list(search.outcomes)
     found = search.chosen
-    if found is not None and found is search.reference:
-        return [*outcomes, found], found
     if found is None and goal.max_ram is not None and goal.max_latency_ratio is None:
         cold = [moved for one in outcomes if one.stated is not None for moved in colder(one)]
         found = confirmed(cold, goal)

@@ -92,8 +92,7 @@ def chosen_by(study: Study, trial: Trial) -> bool:
 
 def _cells(study: Study, trial: Trial, metrics: list[str]) -> list[str]:
     figures = trial.at_full_size
-    chosen = trial is not study.reference and chosen_by(study, trial)
-    mark = "=>" if chosen else "" if violations(figures, study.goal) else "ok"
+    mark = "=>" if chosen_by(study, trial) else "" if violations(figures, study.goal) else "ok"
     time = f"{figures[TIME].value:.2f}" if TIME in figures else "-"
     return [
         mark, trial.candidate.represent, str(trial.candidate.hnsw.m), knobs_in_words(trial.candidate),
@@ -127,7 +126,7 @@ def _notes(study: Study) -> list[str]:
     figures = ", ".join(f"{name} {_interval(one)}" for name, one in chosen.expected.items() if name in judged)
     verdict = "recommended" if chosen.satisfied else "nothing satisfies every bound; the closest is"
     saved = ""
-    if RAM in chosen.expected and RAM in study.reference.at_full_size:
+    if chosen.represent != study.reference.candidate.represent:
         ours = chosen.expected[RAM].value + chosen.expected[DISK].value
         theirs = study.reference.at_full_size[RAM].value + study.reference.at_full_size[DISK].value
         saved = f"; {theirs / ours:.1f} times less RAM + disk than float32"
