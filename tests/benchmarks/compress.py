@@ -92,7 +92,6 @@ def make_source(place: Path, count: int, dim: int) -> None:
             )  # fmt: skip
 
 
-
 # -- killed --------------------------------------------------------------------------------------
 
 

@@ -123,9 +123,7 @@ def _vectors(given: Sequence[str]) -> dict[str, str]:
     for entry in given:
         name, sign, spec = entry.partition("=")
         if not sign or not spec:
-            raise InputError(
-                f"--vector is NAME=SPEC, as in 'text=turbo8' (the unnamed one: '=turbo8'); got {entry!r}"
-            )
+            raise InputError(f"--vector is NAME=SPEC, as in 'text=turbo8' (the unnamed one: '=turbo8'); got {entry!r}")
         if name in chosen:
             raise InputError(f"--vector names {name!r} twice: a vector is stored in one way")
         chosen[name] = spec
