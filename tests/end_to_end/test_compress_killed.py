@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ CHILD = Path(__file__).with_name("compress_child.py")
 COUNT, DIM = 8_000, 16
 X = np.random.default_rng(0).standard_normal((COUNT, DIM)).astype(np.float32)
 SPEC = "pca(12)|turbo8"
-KILLS = 3
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 
@@ -29,6 +29,14 @@ def started(place, order):
         [sys.executable, str(CHILD), str(place), json.dumps(order)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def wait(process, moment, seconds):
+    """Until the bar of a step appears, or for so many seconds after the first one."""
+    seen = process.stderr.read(1)  # bars tell that the work has begun: imports are not what is to be killed
+    while moment is not None and moment not in seen and process.poll() is None:
+        seen += process.stderr.read(1)
+    time.sleep(seconds if moment is None else seconds / 10)
 
 
 def source(place):
@@ -52,25 +60,20 @@ def state(place, vector_name):
 def test_kills_lose_nothing(tmp_path, vector_name):
     source(tmp_path)
     order = {"represent": SPEC, "in_place": True} if vector_name else {"represent": SPEC, "into": "small"}
-    rng, kills, states = random.Random(vector_name), 0, []
-    for turn in range(30):
+    rng, states = random.Random(vector_name), []
+    for moment in ("copy:", "verify:", "copy:", None, None):
         process = started(tmp_path, {**order, "progress": True})
-        try:
-            # The bars tell that the work has begun: imports are not what is to be killed.
-            process.stderr.read(1)
-            patience = rng.random() * (0.6 if turn % 2 else 2.0) if kills < KILLS else 200
-            output, errors = process.communicate(timeout=patience)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            kills += 1
-            states.append(state(tmp_path, vector_name))
-            continue
-        assert process.returncode == 0, errors
-        break
-    report = json.loads(output.splitlines()[-1])
-    assert kills
+        wait(process, moment, rng.random())
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        states.append(state(tmp_path, vector_name))
+        if states[-1] == "complete":
+            break
     assert "refused" in states, "no kill hit the middle of the work: the test proves nothing"
+    process = started(tmp_path, order)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    report = json.loads(output.splitlines()[-1])
     assert (report["copied"], report["without"]) == (COUNT, {vector_name: 0})
     with Collection.open("docs" if vector_name else "small", location=tmp_path, vector_name=vector_name) as made:
         assert made.count() == COUNT
