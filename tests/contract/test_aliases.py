@@ -120,6 +120,19 @@ def test_dropping_by_an_alias_drops_what_it_stands_for(at: Any) -> None:
     run(store.close())
 
 
+def test_dropping_what_is_open_spares_what_its_alias_stands_for_by_now(at: Any) -> None:
+    make(at, "one", 1)
+    make(at, "two", 2)
+    run(at("one").switch_alias("current", "one"))
+    store = at("current")
+    run(store.open())
+    run(store.switch_alias("current", "two"))
+    run(store.drop())
+    assert not run(at("one").exists())
+    assert run(at("two").exists())
+    assert run(at("two").aliases()) == {"current": "two"}
+
+
 # -- Edge: the old name serves the new collection ------------------------------------------------
 
 

@@ -89,7 +89,7 @@ class ClientStore(Store):
         self._options = translate.check_options(collection_options or {})
         self._connection = Connection(_clients or GivenClients(client, async_client), retry or RetrySettings())
         self._name, self._parallel, self._optimize_timeout_s = name, parallel, optimize_timeout_s
-        self._collection = name
+        self._collection, self._located = name, False
         self._keys: dict[str, str] = {}
         self._strict: models.StrictModeConfigOutput | None = None
         self._version: versions.Version | None = None
@@ -162,7 +162,7 @@ class ClientStore(Store):
                 f"there is already a collection {self._name!r} at {self._connection.location}: open it, or create with "
                 "overwrite=True"
             )
-        self._collection = self._name  # what an alias of that name stood for is gone
+        self._collection, self._located = self._name, True  # what an alias of that name stood for is gone
         # Not sent again after a timeout: the first one may have been carried out.
         yield from self._ask(lambda client: client.create_collection(self._collection, **arguments), again=False)
         changed = client_schema.updates(schema)
@@ -185,7 +185,7 @@ class ClientStore(Store):
             raise
         except StoreError:
             aliases = {}  # credentials for one collection need not see the others' names
-        self._collection = aliases.get(self._name, self._name)
+        self._collection, self._located = aliases.get(self._name, self._name), True
 
     def describe(self) -> Flow[CollectionLayout]:
         return (yield from self.schema()).layout
@@ -286,13 +286,17 @@ class ClientStore(Store):
     def drop(self) -> Flow[None]:
         """Delete the collection, and with it its aliases; no error if it is not there.
 
+        An open one is the collection that its alias stood for when it was opened, wherever the alias has gone since.
         Artifacts stay: they are addressed by content, and another collection may use the same one.
         """
-        yield from self._locate()
+        if not self._located:
+            yield from self._locate()
         yield from self._ask(lambda client: client.delete_collection(self._collection))
+        self._located = False
 
     def close(self) -> Flow[None]:
         """Close the clients that ``connect`` made; the caller's own stay open."""
+        self._located = False
         return self._connection.close()
 
     def _info(self) -> Flow[models.CollectionInfo]:
