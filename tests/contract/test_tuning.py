@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient, models
 
 import octant
+from fake_server import serving
 from octant import Collection
 from octant.datasets import VectorDataset
 from octant.quality import ExactSearch
@@ -174,6 +176,21 @@ def test_a_collection_is_sampled_with_its_payload(tmp_path: Path) -> None:
     assert made.name == "made"
     assert trial.components["payload"] > other.components["payload"] + 150
     assert trial.held_in_ram["payload"] == "cold"
+
+
+def test_anybodys_collection_on_a_server_is_tuned_for() -> None:
+    x = clustered(500)
+    with serving() as server:
+        client = QdrantClient(server.url)
+        vectors = {"text": models.VectorParams(size=DIM, distance=models.Distance.COSINE)}
+        client.create_collection("theirs", vectors_config=vectors)
+        rows = enumerate(x.tolist())
+        client.upsert("theirs", [models.PointStruct(id=i, vector={"text": row}, payload={"n": i}) for i, row in rows])
+        result = quick("theirs", Goal(min_recall=0.7), location=server.url, represent=["turbo4"])
+        client.close()
+    assert (result.points, result.dimension, result.stand_in) == (500, DIM, True)
+    assert result.recommendation.represent == "turbo4"
+    assert result.recommendation.satisfied
 
 
 def test_an_interrupted_tuning_returns_what_it_found_and_goes_on(
