@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from octant.errors import InputError
 from octant.oversampling import CoverageCurve
+from octant.rerank_report import RerankReport, ScoreKind
 
 FloatArray: TypeAlias = NDArray[np.float32]
 """float32 array; its shape is given where it is used."""
@@ -190,6 +191,9 @@ class Candidate:
         Decoded from the stored codes when asked for.
     branch_scores : mapping
         Hybrid searches only: the score in each branch that found the passage, e.g. ``{"dense": .71}``.
+    first_stage_score : float or None
+        After a reranking, the score that the search had given, however many rerankers followed. Not among
+        ``branch_scores``, whose keys are the branches of one search.
     """
 
     id: PointId
@@ -198,6 +202,7 @@ class Candidate:
     payload: Payload = field(default_factory=dict)
     vector: FloatArray | None = field(default=None, compare=False, repr=False)
     branch_scores: Mapping[str, float] = field(default_factory=dict)
+    first_stage_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -209,10 +214,16 @@ class Ranking(Sequence[Candidate]):
     candidates : tuple of Candidate
     query : str or None
         The query text, when the search had one.
+    score_kind : ScoreKind
+        What the scores mean: those of the search, or what a reranker made of them.
+    report : RerankReport or None
+        What the reranking did and cost; None for the ranking of a search. Two rankings may be equal all the same.
     """
 
     candidates: tuple[Candidate, ...]
     query: str | None = None
+    score_kind: ScoreKind = "first stage"
+    report: RerankReport | None = field(default=None, compare=False, repr=False)
 
     @overload
     def __getitem__(self, index: int) -> Candidate: ...

@@ -1,0 +1,206 @@
+"""Where a text names passages, and which of these places belong to one list."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_NAMES = r"(?:passages?|documents?|docs?|ids?|identifiers?|items?|candidates?|texts?)"
+_NUMBER = re.compile(
+    rf"(?P<open>\[\s*)?(?P<name>\b{_NAMES}[\s_#:=\"']*\[?\s*)?"
+    r"(?P<digits>(?<![^\W_])(?<!\d\.)\d+)(?![^\W_])(?!\.\d)(?!\s?%)(?P<close>\s*\])?",
+    re.IGNORECASE,
+)
+_NUMBERING = re.compile(
+    # "1. [14]", "2) Passage 3", "Rank 1: [7]" on a line of their own, and "2. [2]" within one
+    rf"(?m)^[ \t]*[*_#>-]*[ \t]*(?:\d+[.):]+|rank\w*\s*#?\d+\s*[.:)=-]*)[*_]*[ \t]+(?=[*_\"'`#]*(?:\[|\d|{_NAMES}\b))"
+    r"|(?<![\w\[.])\d{1,4}[.)]\s*(?=\[\s*\d)"
+    r"|\brank\w*\s*#?\d+\s*[:=]\s*",
+    re.IGNORECASE,
+)
+_CHARACTERS = str.maketrans(
+    {
+        **dict.fromkeys("【［〔〖", "["), **dict.fromkeys("】］〕〗", "]"), **dict.fromkeys("（﹙", "("),
+        **dict.fromkeys("）﹚", ")"), **dict.fromkeys("＞»›→⇒≻≥⟩〉》", ">"), **dict.fromkeys("＜«‹←⇐≺≤⟨〈《", "<"),
+        **dict.fromkeys("，、،؛；", ","), **dict.fromkeys("–—−‐‑～~", "-"), "：": ":", "\r": "\n",
+        **dict.fromkeys("“”„", '"'), "\u200b": None, "\ufeff": None,
+    }
+)  # fmt: skip
+_ARROWS = re.compile(r"&gt;|[-=]+>")
+_SEPARATORS = re.compile(
+    rf"(?:[\s><,;|/=\[\](){{}}\"'`*•·#:._-]|&lt;|\b(?:and|then|or|followed by)\b|\b{_NAMES}\b)*", re.IGNORECASE
+)
+_RANGE = re.compile(rf"[\])]*\s*(?:-|\.\.+|…|\bto\b|\bthrough\b)\s*[\[(]*\s*(?:{_NAMES}\s*)?[\[(]*\s*", re.IGNORECASE)
+_LEADING = re.compile(r"[\s>*•#_\"'`{(-]*")
+_REASON = re.compile(r"\s*[:.)-]")
+
+
+@dataclass(frozen=True)
+class Mention:
+    """One identifier, or a range of them.
+
+    Attributes
+    ----------
+    first : int
+        As written; -1 for what is no identifier at all (a negative number, one of too many digits).
+    last : int or None
+        The other end of a range.
+    """
+
+    first: int
+    last: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A list of identifiers somewhere in an answer.
+
+    Attributes
+    ----------
+    mentions : tuple of Mention
+    start : int
+        Where in the text it begins.
+    strong : bool
+        Whether it is set as a list, rather than in the run of a sentence.
+    ascending : bool
+        Whether it is joined by ``<``: best last.
+    """
+
+    mentions: tuple[Mention, ...]
+    start: int
+    strong: bool
+    ascending: bool = False
+
+
+@dataclass(frozen=True)
+class _Token:
+    number: int
+    start: int
+    end: int
+    marked: bool
+
+
+def normalized(text: str) -> str:
+    """``text`` with digits, brackets, arrows, commas and dashes of every script as their ASCII forms."""
+    plain = text.translate(_CHARACTERS)
+    return _ARROWS.sub(">", plain if plain.isascii() else "".join(map(_ascii_digit, plain)))
+
+
+def find_lists(text: str) -> list[Found]:
+    """Every run of identifiers that only separators part, and every block of lines that begin with one."""
+    tokens = _tokens(text)
+    runs = [_found(text, run) for run in _runs(text, tokens)]
+    return [found for found in (*runs, *_line_lists(text, tokens)) if found is not None]
+
+
+def loose_mentions(text: str) -> Found:
+    """Every marked identifier (in brackets, or called a passage) in reading order."""
+    return Found(tuple(Mention(token.number) for token in _tokens(text) if token.marked), 0, strong=False)
+
+
+def _ascii_digit(character: str) -> str:
+    if character.isascii() or not character.isnumeric():
+        return character
+    value = unicodedata.digit(character, None) if character.isdecimal() else None
+    if value is not None:
+        return str(value)
+    number = unicodedata.numeric(character, 0.5)
+    # Circled and parenthesised numbers stand alone; superscripts are footnotes, and numerals of words stay words.
+    circled = unicodedata.decomposition(character).startswith(("<circle>", "<compat>"))
+    return f" [{int(number)}] " if circled and number == int(number) else character
+
+
+def _tokens(text: str) -> list[_Token]:
+    cleared = _NUMBERING.sub(lambda match: " " * len(match[0]), text)
+    return [_token(cleared, match) for match in _NUMBER.finditer(cleared)]
+
+
+def _token(text: str, match: re.Match[str]) -> _Token:
+    digits, at = match["digits"], match.start("digits")
+    before = text[max(0, at - 3) : at]
+    negative = before.endswith("-") and not re.search(r"[\d\])]\s?-$", before)
+    # int() refuses thousands of digits, and no window has a million passages
+    number = -1 if negative or len(digits) > 6 else int(digits)
+    return _Token(number, match.start(), match.end(), bool(match["open"] or match["close"] or match["name"]))
+
+
+def _runs(text: str, tokens: list[_Token]) -> Iterator[list[_Token]]:
+    run: list[_Token] = []
+    for token in tokens:
+        if run and not _joined(text[run[-1].end : token.start], run, token):
+            yield run
+            run = []
+        run.append(token)
+    if run:
+        yield run
+
+
+def _joined(gap: str, run: list[_Token], token: _Token) -> bool:
+    if not (_SEPARATORS.fullmatch(gap) or _RANGE.fullmatch(gap)):
+        return False
+    if re.search(r"(?<!\.)\.(?!\.)", gap):
+        return False  # a sentence ends here
+    if "\n" in gap and not re.search(r"[><,;]", gap):
+        return all(token.number != other.number for other in run)  # the same list begun again is another list
+    return True
+
+
+def _found(text: str, run: list[_Token]) -> Found | None:
+    gaps = [text[left.end : right.start] for left, right in zip(run, run[1:], strict=False)]
+    if len(run) == 1 and not _alone(text, run[0]):
+        return None
+    strong = len(run) == 1 or any(re.search(r"[><,;|\n]", gap) for gap in gaps)
+    joined = "".join(gaps)
+    return Found(tuple(_mentions(run, gaps)), run[0].start, strong, "<" in joined and ">" not in joined)
+
+
+def _alone(text: str, token: _Token) -> bool:
+    """Whether the identifier is all there is to the text."""
+    return not re.search(r"\w", text[: token.start] + text[token.end :])
+
+
+def _mentions(run: list[_Token], gaps: list[str]) -> Iterator[Mention]:
+    dashes = [bool(_RANGE.fullmatch(gap)) for gap in gaps]
+    place = 0
+    while place < len(run):
+        here = place < len(dashes) and dashes[place]
+        # "[3] - [1] - [2]" is a list joined by dashes, "[1]-[4]" a range
+        chained = here and (dashes[place + 1 : place + 2] == [True] or (place > 0 and dashes[place - 1]))
+        if here and not chained and run[place].number >= 0 <= run[place + 1].number:
+            yield Mention(run[place].number, run[place + 1].number)
+            place += 2
+        else:
+            yield Mention(run[place].number)
+            place += 1
+
+
+def _line_lists(text: str, tokens: list[_Token]) -> Iterator[Found]:
+    """Blocks of two lines or more that each begin with an identifier, whatever follows it."""
+    leading: dict[int, _Token] = {}
+    for token in reversed(tokens):
+        leading[text.rfind("\n", 0, token.start) + 1] = token
+    block: list[_Token] = []
+    at = 0
+    for line in text.splitlines(keepends=True):
+        token = leading.get(at)
+        if token is not None and _begins(text, at, token):
+            block.append(token)
+        elif line.strip() and not line[0].isspace():
+            yield from _block(block)
+            block = []
+        at += len(line)
+    yield from _block(block)
+
+
+def _begins(text: str, at: int, token: _Token) -> bool:
+    cleared = _NUMBERING.sub(lambda match: " " * len(match[0]), text[at : token.start])
+    return bool(_LEADING.fullmatch(cleared)) and (token.marked or bool(_REASON.match(text, token.end)))
+
+
+def _block(block: list[_Token]) -> Iterator[Found]:
+    numbers = [token.number for token in block]
+    numbering = not any(token.marked for token in block) and numbers == list(range(1, len(block) + 1))
+    if len(block) > 1 and not numbering:  # "1. … 2. …" before prose numbers the lines, not the passages
+        yield Found(tuple(map(Mention, numbers)), block[0].start, strong=True)
