@@ -223,8 +223,8 @@ def _open(
     represent, dimension, artifact, recommendation : optional
         What the caller expects; anything else is refused.
     vector_name : str, optional
-        Which of several dense vectors is meant. Empty for the unnamed one, or else the only one; None takes whatever
-        there is: to look at the collection rather than to search it.
+        Which of several dense vectors is meant. Empty for the unnamed one, or else the only one that was not made of
+        another; None takes whatever there is: to look at the collection rather than to search it.
     sparse_name, text_key : str
         Where a foreign collection keeps things; Octant's own remember it.
 

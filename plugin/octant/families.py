@@ -20,7 +20,8 @@ def choose(schema: CollectionSchema, wanted: str) -> str | None:
     ----------
     schema : CollectionSchema
     wanted : str
-        As the caller named it; empty for the unnamed one, or else for the only one.
+        As the caller named it; empty for the unnamed one, or else for the only one that was not made of another: to
+        add a compressed copy of a vector changes nothing for those who open the collection without naming one.
 
     Raises
     ------
@@ -35,9 +36,10 @@ def choose(schema: CollectionSchema, wanted: str) -> str | None:
         raise MismatchError(
             f"the collection has no dense vector named {wanted!r}; it has {listed}: pass one of them as vector_name="
         )
-    if len(names) > 1:
+    originals = [name for name in names if (root := _root(schema, name)) == name or root not in names]
+    if len(originals) > 1:
         raise MismatchError(f"the collection has several dense vectors, {listed}: say which one with vector_name=")
-    return names[0] if names else None
+    return originals[0] if originals else None
 
 
 def first(schema: CollectionSchema) -> str | None:

@@ -50,6 +50,13 @@ def test_which_vector_a_name_means(names: Any, families: Any, wanted: str, chose
     assert choose(schema(*names, manifests={name: {} for name in families}), wanted) == chosen
 
 
+def test_a_copy_made_of_a_vector_leaves_its_name_to_it() -> None:
+    copied = schema("dense", "octant", manifests={"octant": {"source": "dense"}})
+    assert choose(copied, "") == "dense"
+    assert choose(copied, "octant") == "octant"
+    assert choose(copied.without({"dense"}), "") == "octant"  # the original was dropped
+
+
 def test_a_name_that_could_be_several_is_refused() -> None:
     both = schema("dense", "octant", manifests={"octant": {}})
     with pytest.raises(
