@@ -14,7 +14,7 @@ from octant.lifecycle import recall, sizing
 from octant.lifecycle.encode import Encoder, encode
 from octant.lifecycle.neighbours import K, Neighbours
 from octant.lifecycle.order import Order, embeddings_of
-from octant.lifecycle.report import comparison, duration, footprint_json, interval, shown, size
+from octant.lifecycle.report import comparison, footprint_json, interval, shown
 from octant.lifecycle.source import Source
 from octant.lifecycle.target import all_layouts
 from octant.records import JSON, EmbeddingIdentity, Footprint
@@ -22,6 +22,7 @@ from octant.report import aligned
 from octant.schema import CollectionSchema
 from octant.statistics import Estimate
 from octant.store.base import Store
+from octant.units import duration, size
 from octant.work import Work
 
 SAMPLE = 10_000

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from octant.records import JSON, Component, Footprint
 from octant.report import aligned
 from octant.statistics import Estimate
+from octant.units import duration, size
 
 
 @dataclass(frozen=True)
@@ -149,37 +150,6 @@ def footprint(value: Mapping[str, JSON]) -> Footprint:
     """The footprint that :func:`footprint_json` wrote."""
     parts = tuple(Component(**part) for part in value["components"])
     return Footprint(value["points"], value["segments"], parts, value["source"])
-
-
-def size(count: float) -> str:
-    """Bytes for people.
-
-    Examples
-    --------
-    >>> size(384), size(4_718_592)
-    ('384 B', '4.7 MB')
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people.
-
-    Examples
-    --------
-    >>> duration(8.25), duration(200), duration(7300)
-    ('8.2 s', '3 min 20 s', '2 h 1 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def interval(estimate: Estimate | None) -> str:

@@ -14,11 +14,11 @@ from octant.errors import InputError
 from octant.flow import Flow
 from octant.layout import StoredPoint, VectorLayout
 from octant.lifecycle.encode import encode
-from octant.lifecycle.report import size
 from octant.location import Location, store_at
 from octant.records import CodeArray, Footprint
 from octant.schema import CollectionSchema
 from octant.store.base import Store
+from octant.units import size
 
 FEW = 1_000
 """Points that are stored for an estimate of bytes alone."""
