@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from octant.rerankers.json_answers import json_lists
-from octant.rerankers.mentions import Found, Mention, find_lists, loose_mentions, normalized
+from octant.rerankers.mentions import Found, find_lists, loose_mentions, normalized
 
 Outcome = Literal["parsed", "repaired", "fell back"]
 
 _LONGEST = 60_000
 """Characters looked at, from the end: the ranking comes after the reasoning."""
 _THOUGHT_ENDS = re.compile(r"</\s*(?:think|thinking|thought|reasoning|reflection|scratchpad)\s*>", re.IGNORECASE)
+_CUT_OFF = re.compile(r"\[\s*\d+\s*$")
 _REFUSES = re.compile(r"\b(?:sorry|cannot|can't|can’t|unable|won't|not able|as an ai)\b", re.IGNORECASE)
 
 
@@ -66,6 +67,8 @@ def read_order(answer: object, n: int, labels: Sequence[str] | None = None) -> L
     >>> read_order("I would say [2] > [3].", 3)
     ListAnswer(order=(1, 2, 0), outcome='repaired', why=('1 of 3 missing',), named=2)
     """
+    if n < 1:
+        return _unread(0, "no passages were asked about")
     text = normalized(_as_text(answer))
     if labels is not None:
         text = _numbered(text, labels)
@@ -102,12 +105,14 @@ def _numbered(text: str, labels: Sequence[str]) -> str:
 
 
 def _best(text: str, n: int) -> Found | None:
+    if n > 9 and "]" in text:
+        text = _CUT_OFF.sub("", text)  # "… > [1" may have been to become [12]
     lists, rest = json_lists(text)
     lists += find_lists(rest)
     named = [(len(_valid(found, n)), found) for found in lists]
     longest = max((count for count, _ in named), default=0)
-    plausible = [found for count, found in named if count and (2 * count > longest)]
-    if longest >= min(2, n):
+    plausible = [found for count, found in named if 2 * count > longest]
+    if plausible:
         return max(plausible, key=lambda found: (found.strong, found.start))
     loose = loose_mentions(rest)
     return loose if _valid(loose, n) else None
@@ -115,11 +120,13 @@ def _best(text: str, n: int) -> Found | None:
 
 def _valid(found: Found, n: int) -> list[int]:
     """Positions from 0 that ``found`` names, each once."""
-    return list(dict.fromkeys(mention - 1 for mention in _expanded(found, n) if 1 <= mention <= n))
+    numbers = _expanded(found, n)
+    lowest = 0 if _from_zero(numbers, n) else 1
+    return list(dict.fromkeys(number - lowest for number in numbers if lowest <= number < n + lowest))
 
 
 def _expanded(found: Found, n: int) -> list[int]:
-    """The identifiers of ``found`` with ranges written out, as far as they lie within 0 … n+1."""
+    """The identifiers of ``found``; ranges are written out as far as they lie within 0 … n+1."""
     written: list[int] = []
     for mention in found.mentions:
         if mention.last is None:
@@ -127,9 +134,12 @@ def _expanded(found: Found, n: int) -> list[int]:
         else:
             first, last = (min(max(end, 0), n + 1) for end in (mention.first, mention.last))
             written.extend(range(first, last + 1) if first <= last else range(first, last - 1, -1))
-    shown = set(written)
-    zero_based = 0 in shown and n not in shown and shown == set(range(n))
-    return [number + 1 for number in written] if zero_based else written
+    return written
+
+
+def _from_zero(numbers: Sequence[int], n: int) -> bool:
+    """Whether a complete list counts from 0."""
+    return 0 in numbers and n not in numbers and set(range(n)) <= set(numbers)
 
 
 def _permutation(found: Found, n: int) -> ListAnswer:
@@ -138,9 +148,11 @@ def _permutation(found: Found, n: int) -> ListAnswer:
     if found.ascending:
         named.reverse()
     missing = sorted(set(range(n)) - set(named))
-    outside = sum(not 1 <= number <= n for number in numbers)
+    zero = _from_zero(numbers, n)
+    outside = sum(not 1 - zero <= number <= n - zero for number in numbers)
     repeated = len(numbers) - outside - len(named)
     why = (
+        *(("counted from 0",) if zero else ()),
         *((f"{repeated} repeated",) if repeated else ()),
         *((f"{outside} out of range",) if outside else ()),
         *((f"{len(missing)} of {n} missing",) if missing else ()),
@@ -150,6 +162,3 @@ def _permutation(found: Found, n: int) -> ListAnswer:
 
 def _unread(n: int, why: str) -> ListAnswer:
     return ListAnswer(tuple(range(n)), "fell back", (why,))
-
-
-__all__ = ["ListAnswer", "Mention", "Outcome", "read_order"]

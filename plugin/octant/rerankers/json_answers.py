@@ -1,4 +1,4 @@
-"""Rankings that a model wrote as JSON: arrays of identifiers, of objects that carry one, or objects that hold either."""
+"""Rankings written as JSON: arrays of identifiers, of objects that carry one, or objects that hold either."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _of_objects(objects: list[Mapping[str, Any]]) -> list[int]:
 
 def _of_mapping(value: Mapping[str, Any], depth: int) -> list[int]:
     named = [(key, value[key]) for key in _LIST_KEYS if key in value]
-    for _, inner in (*named, *reversed(value.items())):
+    for _, inner in (*named, *reversed(list(value.items()))):
         ids = _of_text(inner) if isinstance(inner, str) else _lone(inner) if named else _ids(inner, depth + 1)
         if ids:
             return ids

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 _NAMES = r"(?:passages?|documents?|docs?|ids?|identifiers?|items?|candidates?|texts?)"
 _NUMBER = re.compile(
@@ -18,6 +19,11 @@ _NUMBERING = re.compile(
     rf"(?m)^[ \t]*[*_#>-]*[ \t]*(?:\d+[.):]+|rank\w*\s*#?\d+\s*[.:)=-]*)[*_]*[ \t]+(?=[*_\"'`#]*(?:\[|\d|{_NAMES}\b))"
     r"|(?<![\w\[.])\d{1,4}[.)]\s*(?=\[\s*\d)"
     r"|\brank\w*\s*#?\d+\s*[:=]\s*",
+    re.IGNORECASE,
+)
+_GRADE = re.compile(
+    # "(score: 8)" after an identifier, and "8/10"
+    r"\((?=[^()\n]*(?:score|relevan|rating|\d\.\d))[^()\[\]\n]*\)|(?<![\d/])\d+(?:\.\d+)?\s?/\s?(?:5|10|100)\b(?!/)",
     re.IGNORECASE,
 )
 _CHARACTERS = str.maketrans(
@@ -90,14 +96,20 @@ def normalized(text: str) -> str:
 
 def find_lists(text: str) -> list[Found]:
     """Every run of identifiers that only separators part, and every block of lines that begin with one."""
+    text = _cleared(text)
     tokens = _tokens(text)
-    runs = [_found(text, run) for run in _runs(text, tokens)]
-    return [found for found in (*runs, *_line_lists(text, tokens)) if found is not None]
+    runs = list(_runs(text, tokens))
+    # One list may be seen both ways: the longer view counts.
+    blocks = [block for block in _blocks(text, tokens) if not any(set(block) <= set(run) for run in runs)]
+    runs = [run for run in runs if not any(set(run) < set(block) for block in blocks)]
+    lists = (_found(text, run) for run in runs)
+    by_line = (Found(_plain(block), block[0].start, strong=True) for block in blocks)
+    return [found for found in (*lists, *by_line) if found is not None]
 
 
 def loose_mentions(text: str) -> Found:
     """Every marked identifier (in brackets, or called a passage) in reading order."""
-    return Found(tuple(Mention(token.number) for token in _tokens(text) if token.marked), 0, strong=False)
+    return Found(_plain([token for token in _tokens(_cleared(text)) if token.marked]), 0, strong=False)
 
 
 def _ascii_digit(character: str) -> str:
@@ -112,9 +124,21 @@ def _ascii_digit(character: str) -> str:
     return f" [{int(number)}] " if circled and number == int(number) else character
 
 
+def _cleared(text: str) -> str:
+    """``text`` with what numbers lines and grades passages blanked out; places stay where they are."""
+    return _GRADE.sub(_blank, _NUMBERING.sub(_blank, text))
+
+
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match[0])
+
+
+def _plain(tokens: Sequence[_Token]) -> tuple[Mention, ...]:
+    return tuple(Mention(token.number) for token in tokens)
+
+
 def _tokens(text: str) -> list[_Token]:
-    cleared = _NUMBERING.sub(lambda match: " " * len(match[0]), text)
-    return [_token(cleared, match) for match in _NUMBER.finditer(cleared)]
+    return [_token(text, match) for match in _NUMBER.finditer(text)]
 
 
 def _token(text: str, match: re.Match[str]) -> _Token:
@@ -148,7 +172,7 @@ def _joined(gap: str, run: list[_Token], token: _Token) -> bool:
 
 
 def _found(text: str, run: list[_Token]) -> Found | None:
-    gaps = [text[left.end : right.start] for left, right in zip(run, run[1:], strict=False)]
+    gaps = [text[left.end : right.start] for left, right in pairwise(run)]
     if len(run) == 1 and not _alone(text, run[0]):
         return None
     strong = len(run) == 1 or any(re.search(r"[><,;|\n]", gap) for gap in gaps)
@@ -176,31 +200,30 @@ def _mentions(run: list[_Token], gaps: list[str]) -> Iterator[Mention]:
             place += 1
 
 
-def _line_lists(text: str, tokens: list[_Token]) -> Iterator[Found]:
+def _blocks(text: str, tokens: list[_Token]) -> Iterator[list[_Token]]:
     """Blocks of two lines or more that each begin with an identifier, whatever follows it."""
     leading: dict[int, _Token] = {}
     for token in reversed(tokens):
         leading[text.rfind("\n", 0, token.start) + 1] = token
     block: list[_Token] = []
     at = 0
-    for line in text.splitlines(keepends=True):
+    for line in [*text.split("\n"), "end"]:
         token = leading.get(at)
         if token is not None and _begins(text, at, token):
             block.append(token)
         elif line.strip() and not line[0].isspace():
-            yield from _block(block)
+            if len(block) > 1 and not _numbering(block):
+                yield block
             block = []
-        at += len(line)
-    yield from _block(block)
+        at += len(line) + 1
 
 
 def _begins(text: str, at: int, token: _Token) -> bool:
-    cleared = _NUMBERING.sub(lambda match: " " * len(match[0]), text[at : token.start])
-    return bool(_LEADING.fullmatch(cleared)) and (token.marked or bool(_REASON.match(text, token.end)))
+    lead = bool(_LEADING.fullmatch(text[at : token.start]))
+    return lead and (token.marked or bool(_REASON.match(text, token.end)))
 
 
-def _block(block: list[_Token]) -> Iterator[Found]:
+def _numbering(block: list[_Token]) -> bool:
+    """Whether "1. … 2. …" before prose numbers the lines rather than names passages."""
     numbers = [token.number for token in block]
-    numbering = not any(token.marked for token in block) and numbers == list(range(1, len(block) + 1))
-    if len(block) > 1 and not numbering:  # "1. … 2. …" before prose numbers the lines, not the passages
-        yield Found(tuple(map(Mention, numbers)), block[0].start, strong=True)
+    return not any(token.marked for token in block) and numbers == list(range(1, len(block) + 1))
