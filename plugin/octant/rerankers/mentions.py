@@ -208,9 +208,9 @@ def _blocks(text: str, tokens: list[_Token]) -> Iterator[list[_Token]]:
     block: list[_Token] = []
     at = 0
     for line in [*text.split("\n"), "end"]:
-        token = leading.get(at)
-        if token is not None and _begins(text, at, token):
-            block.append(token)
+        first = leading.get(at)
+        if first is not None and _begins(text, at, first):
+            block.append(first)
         elif line.strip() and not line[0].isspace():
             if len(block) > 1 and not _numbering(block):
                 yield block
