@@ -23,6 +23,8 @@ from octant.records import (
     SparseVector,
 )
 from octant.representation import Representation, quantizer
+from octant.rerank_report import OutputNote, RerankReport
+from octant.reranking import reranker
 from octant.tuning.run import tune
 from octant.version import __version__
 
@@ -42,9 +44,11 @@ __all__ = [
     "Fusion",
     "HnswSettings",
     "MemoryPlacement",
+    "OutputNote",
     "Ranking",
     "Recommendation",
     "Representation",
+    "RerankReport",
     "Residency",
     "SearchKnobs",
     "SparseVector",
@@ -59,5 +63,6 @@ __all__ = [
     "maximal_marginal_relevance",
     "plan_compression",
     "quantizer",
+    "reranker",
     "tune",
 ]

@@ -5,16 +5,15 @@ Every refusal is a :class:`SpecError` that points at the wrong part of the text.
 
 from __future__ import annotations
 
-import inspect
 from itertools import pairwise
-from typing import NoReturn
 
 from octant import registry
+from octant.construct import construct, refuse
 from octant.errors import InputError, PluginError, SpecError, UnknownPluginError
 from octant.quantizers.base import Quantizer, SecondCopy
 from octant.quantizers.chain import Chain
 from octant.records import Distance, StorageNeeds
-from octant.spec import Argument, Call, Pipeline, SpecTree, nearest
+from octant.spec import Call, Pipeline, SpecTree
 
 DEFAULT_CODER = Pipeline((Call("float32"),))
 DEFAULT_COARSE = Pipeline((Call("turbo4"),))
@@ -41,10 +40,10 @@ def chains(tree: SpecTree) -> tuple[Chain, Chain | None]:
         return Chain(reducers, chain(DEFAULT_COARSE, tree.text).coder), coarse
     if not searchable:
         call = tree.coarse.calls[len(coarse.reducers)]
-        _refuse(f"{coarse.coder!r} is bytes that Qdrant cannot search: it can only be the fine stage", tree.text, call)
+        refuse(f"{coarse.coder!r} is bytes that Qdrant cannot search: it can only be the fine stage", tree.text, call)
     fine = chain(tree.fine, tree.text)
     if fine.copy:
-        _refuse("a fine stage is not searched, so it takes no second copy", tree.text, tree.fine.calls[-1])
+        refuse("a fine stage is not searched, so it takes no second copy", tree.text, tree.fine.calls[-1])
     return coarse, fine
 
 
@@ -77,13 +76,7 @@ def codec(call: Call, text: str) -> Quantizer:
     PluginError
         If the plugin behind the name is not a quantizer of that name, or cannot be imported.
     """
-    cls = quantizer_class(call.name, call=call, text=text)
-    arguments = _bind(cls, call, text)
-    try:
-        return cls(**{name: argument.value for name, argument in arguments.items()})
-    except InputError as error:
-        culprit = _culprit(str(error), arguments) or call
-        _refuse(f"{call.name}: {error}{_usage(cls)}", text, culprit, cause=error)
+    return construct(quantizer_class(call.name, call=call, text=text), call, text)
 
 
 def quantizer_class(name: str, *, call: Call | None = None, text: str = "") -> type[Quantizer]:
@@ -108,39 +101,6 @@ def quantizer_class(name: str, *, call: Call | None = None, text: str = "") -> t
     return cls
 
 
-# -- arguments -----------------------------------------------------------------------------------
-
-
-def _bind(cls: type[Quantizer], call: Call, text: str) -> dict[str, Argument]:
-    parameters = inspect.signature(cls).parameters
-    free = list(parameters)
-    bound: dict[str, Argument] = {}
-    for argument in call.arguments:
-        if argument.keyword is None and not free:
-            wanted = f"takes {len(parameters) or 'no'} argument{'s' * (len(parameters) != 1)}"
-            _refuse(f"{call.name} {wanted}; got another, {argument}{_usage(cls)}", text, argument)
-        if argument.keyword is not None and argument.keyword not in free:
-            hint = nearest(argument.keyword, free)
-            _refuse(f"{call.name} has no free argument {argument.keyword!r}{hint}{_usage(cls)}", text, argument)
-        name = argument.keyword or free[0]
-        free.remove(name)
-        bound[name] = argument
-    for name in free:
-        if parameters[name].default is inspect.Parameter.empty:
-            _refuse(f"{call.name} needs the argument {name}{_usage(cls)}", text, call)
-    return bound
-
-
-def _culprit(message: str, arguments: dict[str, Argument]) -> Argument | None:
-    """The argument that a constructor's message opens with."""
-    return arguments.get(message.split(" ", 1)[0])
-
-
-def _usage(cls: type[Quantizer]) -> str:
-    signature = ", ".join(inspect.signature(cls).parameters)
-    return f" (write it {cls.usage or (f'{cls.name}({signature})' if signature else cls.name)})"
-
-
 # -- composition ---------------------------------------------------------------------------------
 
 
@@ -150,16 +110,16 @@ def _check_order(links: list[Quantizer], pipeline: Pipeline, text: str) -> None:
     for (before, after), call in zip(pairwise(links), pipeline.calls[1:], strict=True):
         if order[after.role] < order[before.role]:
             what = f"{titles[after.role]}, {after!r}, must come before {titles[before.role]}, {before!r}"
-            _refuse(what, text, call)
+            refuse(what, text, call)
         if after.role == before.role != "reduce":
-            _refuse(f"a pipeline has {titles[after.role]} at most once: {before!r} is one already", text, call)
+            refuse(f"a pipeline has {titles[after.role]} at most once: {before!r} is one already", text, call)
 
 
 def _check_copy(coder: Quantizer, copy: SecondCopy, pipeline: Pipeline, text: str) -> None:
     try:
         copy.over(_needs(coder))
     except InputError as error:
-        _refuse(f"{copy!r} cannot be laid over {coder!r}: {error}", text, pipeline.calls[-1], cause=error)
+        refuse(f"{copy!r} cannot be laid over {coder!r}: {error}", text, pipeline.calls[-1], cause=error)
 
 
 def scored(coder: Quantizer) -> bool:
@@ -170,7 +130,3 @@ def scored(coder: Quantizer) -> bool:
 def _needs(coder: Quantizer) -> StorageNeeds:
     distance = next(member for member in Distance if member in coder.distances)
     return coder.storage(_ANY_DIM, distance)
-
-
-def _refuse(message: str, text: str, part: Call | Argument, *, cause: Exception | None = None) -> NoReturn:
-    raise SpecError(message, text=text, position=part.position, token=str(part)) from cause

@@ -20,6 +20,7 @@ Each message says what was expected, what came, and what to do.
     ├── ArtifactError                     a fitted state that is corrupt, truncated or of another kind
     ├── MismatchError                     another model, dimension or artifact than the collection's
     ├── VerificationError                 a copy that differs from its source, or finds too little
+    ├── RerankError                       a reranker that could not do its work, where the caller asked to be told so
     └── StoreError
         ├── CollectionNotFoundError (LookupError)
         ├── CollectionExistsError
@@ -131,6 +132,10 @@ class MismatchError(OctantError):
 
 class VerificationError(OctantError):
     """A compressed copy differs from its source, or finds too little; nothing was switched or deleted."""
+
+
+class RerankError(OctantError):
+    """A reranker could not do its work, and ``on_failure`` is "raise"."""
 
 
 class StoreError(OctantError):

@@ -5,7 +5,13 @@
     represent := pipeline | "coarse=" pipeline ";" "fine=" pipeline
     pipeline  := call ("|" call)*
     call      := name ["(" [argument ("," argument)*] ")"]
-    argument  := [name "="] (number | name)
+    argument  := [name "="] (number | name | string)
+
+and of rerankers in a row, best last: ``"pointwise > listwise(top=20)"``.
+
+::
+
+    reranking := call (">" call)*
 
 Only the syntax is known here; :mod:`octant.assemble` knows what the names stand for.
 """
@@ -21,11 +27,14 @@ from typing import NoReturn, TypeAlias
 from octant.errors import InputError, SpecError
 
 Value: TypeAlias = "int | float | bool | str | None"
-"""What an argument can be; words such as ``e4m3`` are strings."""
+"""What an argument can be; words such as ``e4m3`` are strings, as is what stands in quotes: ``'org/model-v2'``."""
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?!\w))|(?P<name>[^\W\d]\w*)|(?P<sign>[|(),=;]))"
+    r"\s*(?:(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?!\w))|(?P<name>[^\W\d]\w*)|(?P<sign>[|(),=;>])"
+    r"|(?P<string>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))",
+    re.DOTALL,
 )
+_NAME = re.compile(r"[^\W\d]\w*")
 _RUN = re.compile(r"[\w.]+|.", re.DOTALL)
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "none": None}
 _STAGES = ("coarse", "fine")
@@ -126,6 +135,26 @@ def parse(text: str) -> SpecTree:
     return _Parser(text).represent()
 
 
+def parse_reranking(text: str) -> tuple[Call, ...]:
+    """The rerankers of a spec string, in the order they work.
+
+    Raises
+    ------
+    SpecError
+        With the wrong token, its position and what was expected instead.
+    InputError
+        If ``text`` is not a string.
+
+    Examples
+    --------
+    >>> [str(call) for call in parse_reranking("pointwise>cross_encoder( 'org/model-v2', top = 20 )")]
+    ['pointwise', "cross_encoder('org/model-v2', top=20)"]
+    """
+    if not isinstance(text, str):
+        raise InputError(f"a spec must be a string such as 'listwise(window=20)', got {type(text).__name__}")
+    return _Parser(text).reranking()
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the known word nearest to ``word``, or nothing if none is near.
 
@@ -174,6 +203,13 @@ class _Parser:
         self._end("'|' or the end")
         return SpecTree(pipeline, None, self.text)
 
+    def reranking(self) -> tuple[Call, ...]:
+        calls = [self._call("a reranker")]
+        while self._accept(">"):
+            calls.append(self._call("a reranker"))
+        self._end("'>' or the end")
+        return tuple(calls)
+
     def _at_stage(self) -> bool:
         return self.token.kind == "name" and self.tokens[self.next + 1].text == "="
 
@@ -194,8 +230,8 @@ class _Parser:
             calls.append(self._call())
         return Pipeline(tuple(calls))
 
-    def _call(self) -> Call:
-        token = self._take("name", "the name of a quantizer")
+    def _call(self, kind: str = "a quantizer") -> Call:
+        token = self._take("name", f"the name of {kind}")
         arguments: list[Argument] = []
         if self._accept("(") and not self._accept(")"):
             arguments.append(self._argument(arguments))
@@ -221,6 +257,9 @@ class _Parser:
         if token.kind == "name":
             self.next += 1
             return _WORDS.get(token.text.lower(), token.text)
+        if token.kind == "string":
+            self.next += 1
+            return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL)
         return self._number(self._take("number", "a number or a word"))
 
     def _number(self, token: _Token) -> int | float:
@@ -276,4 +315,6 @@ def _text(value: Value) -> str:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
+    if isinstance(value, str) and (value.lower() in _WORDS or not _NAME.fullmatch(value)):
+        return "'" + re.sub(r"(['\\])", r"\\\1", value) + "'"
     return str(value)

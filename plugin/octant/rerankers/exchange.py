@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from octant.errors import InputError
 from octant.records import JSON
 
 
@@ -41,6 +42,11 @@ class Prompt:
         A JSON schema with a ``title`` that the answer should follow, for models that can be held to one.
     sample : int
         Tells apart the askings of one question that should be answered anew rather than from the cache.
+
+    Raises
+    ------
+    InputError
+        If both a schema and log-probabilities are asked for: providers give them for free text only.
     """
 
     messages: tuple[Message, ...]
@@ -50,6 +56,10 @@ class Prompt:
     logprobs: int = 0
     schema: Mapping[str, JSON] | None = None
     sample: int = 0
+
+    def __post_init__(self) -> None:
+        if self.schema and self.logprobs:
+            raise InputError("a prompt asks for log-probabilities or for a schema, not for both: leave one out")
 
 
 @dataclass(frozen=True)

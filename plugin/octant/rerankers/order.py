@@ -23,7 +23,7 @@ class Order:
     scores : tuple of float or None
         Of those positions, never rising; None where only the order means something.
     kind : ScoreKind
-        What the scores mean; "rank" where there are none.
+        What the scores mean. "rank": nothing, they are spaced evenly. "first stage": those that came are kept.
 
     Examples
     --------
@@ -49,6 +49,33 @@ class Order:
         scored.sort(key=lambda pair: -pair[1])  # stable: ties keep the order they came in
         return cls(tuple(position for position, _ in scored), tuple(score for _, score in scored), kind)
 
+    @classmethod
+    def unchanged(cls, count: int) -> Order:
+        """The order and the scores that came in."""
+        return cls(tuple(range(count)), None, "first stage")
+
+    @classmethod
+    def mean(cls, orders: Sequence[Order], count: int) -> Order:
+        """``count`` positions by their mean rank in several orders; equal means keep the order they came in.
+
+        Averages the effect of where each passage was shown, over passes that showed them in different orders.
+
+        Raises
+        ------
+        PluginError
+            As for :meth:`completed`.
+
+        Examples
+        --------
+        >>> Order.mean([Order.by_rank([2, 0, 1]), Order.by_rank([0, 1, 2])], 3).positions
+        (0, 2, 1)
+        """
+        total = [0] * count
+        for order in orders:
+            for rank, position in enumerate(order.completed(count).positions):
+                total[position] += rank
+        return cls.by_rank(sorted(range(count), key=total.__getitem__))
+
     def completed(self, count: int) -> Order:
         """The same order with each of ``count`` positions and a score for every one.
 
@@ -61,7 +88,9 @@ class Order:
         named = set(self.positions)
         left_out = [position for position in range(count) if position not in named]
         positions = (*self.positions, *left_out)
-        if not self.scores:  # also where a method that scores has scored nothing
+        if self.kind == "first stage" and positions == tuple(range(count)):
+            return self.unchanged(count)
+        if not self.scores or self.kind == "rank":  # no scores too where a method that scores has scored nothing
             return Order(positions, tuple((count - rank) / count for rank in range(count)), "rank")
         return Order(positions, (*self.scores, *[self.scores[-1]] * len(left_out)), self.kind)
 
