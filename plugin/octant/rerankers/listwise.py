@@ -1,0 +1,194 @@
+"""Listwise reranking: a language model is shown several passages at once and names their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from octant.errors import InputError
+from octant.flow import Flow
+from octant.records import JSON, Ranking
+from octant.rerankers import prompts
+from octant.rerankers.answers import ListAnswer, read_order
+from octant.rerankers.base import Reranker
+from octant.rerankers.exchange import Message, Prompt
+from octant.rerankers.order import Order
+from octant.rerankers.run import Run
+
+_VERSION = "listwise-1"
+_TASK = """\
+I give you {n} passages, each after its identifier in square brackets.
+
+Search query: {query}
+
+{passages}
+
+Search query: {query}
+Rank the {n} passages above by how relevant they are to the search query. List all {n} identifiers, each once, the \
+most relevant first, in the form [{second}] > [{first}]. Answer with this list only: no word, no explanation."""
+
+
+class Listwise(Reranker):
+    """A window of passages slides from the bottom of the list to its top; the model orders each window.
+
+    As RankGPT (2304.09542): a window begins ``step`` above the one before, so that the best of each meets the next.
+    With ``window=0`` the whole list is shown at once ("full ranking", 2412.14574): one call, for models that can
+    read it; zero-shot it ranks worse there.
+
+    Parameters
+    ----------
+    window : int
+        Passages in one call, at least 2; 0 shows all.
+    step : int
+        By how many places the window moves, from 1 to ``window - 1``.
+    passes : int
+        How often the window slides; it stops early after a pass that changed nothing.
+    passage_tokens : int
+        Tokens a passage is cut to.
+    context : int or None
+        Tokens that the model can read in one call. Long passages are cut until a window fits, all to the same
+        length; None sets no such limit.
+    labels : {"numbers", "unguessable"}
+        Identifiers: 1 … n, or six characters that no passage can know.
+    structured : bool
+        Whether models that can be held to a JSON schema are.
+    """
+
+    name: ClassVar[str] = "listwise"
+    needs_llm: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        window: int = 20,
+        step: int = 10,
+        passes: int = 1,
+        passage_tokens: int = 300,
+        context: int | None = None,
+        labels: str = "numbers",
+        structured: bool = True,
+    ) -> None:
+        if window < 0 or window == 1:
+            raise InputError(f"window must be 0 (the whole list) or at least 2, got {window}")
+        if window and not 1 <= step < window:
+            raise InputError(f"step must be from 1 to {window - 1} with a window of {window}, got {step}")
+        if passes < 1:
+            raise InputError(f"passes must be at least 1, got {passes}")
+        if passage_tokens < 1:
+            raise InputError(f"passage_tokens must be at least 1, got {passage_tokens}")
+        if context is not None and context < 256:
+            raise InputError(f"context must be at least 256 tokens, got {context}")
+        if labels not in ("numbers", "unguessable"):
+            raise InputError(f"labels must be numbers or unguessable, got {labels!r}")
+        self.window, self.step, self.passes = window, step, passes
+        self.passage_tokens, self.context, self.labels, self.structured = passage_tokens, context, labels, structured
+
+    def _rerank(self, query: str, ranking: Ranking, run: Run) -> Flow[Order]:
+        texts = [candidate.text or "" for candidate in ranking]
+        order = list(range(len(ranking)))
+        seen = Shown()
+        for _ in range(self.passes):
+            before = list(order)
+            for start, end in windows(len(order), self.window, self.step):
+                if run.ended:
+                    break
+                order[start:end] = yield from self._ordered(query, texts, order[start:end], run, seen)
+                run.keep(Order.by_rank(order))
+            if order == before or run.ended:
+                break
+        seen.tell(run)
+        return Order.by_rank(order)
+
+    def _ordered(self, query: str, texts: Sequence[str], part: list[int], run: Run, seen: Shown) -> Flow[list[int]]:
+        """``part``, positions of passages, in the model's order."""
+        shown = [part[place] for place in run.shuffled(len(part))]
+        prompt, labels = self._prompt(query, [texts[position] for position in shown], run)
+        (answer,) = yield from run.ask([prompt])
+        if answer.failure is not None:
+            return part
+        read = read_order(answer.text if answer.parsed is None else answer.parsed, len(part), labels)
+        if read.outcome == "fell back" and answer.parsed is not None:
+            read = read_order(answer.text, len(part), labels)
+        run.note(read.outcome, "; ".join(read.why))
+        if read.outcome == "fell back":
+            return part
+        seen.add(read)
+        named = [shown[place] for place in read.order[: read.named]]
+        return [*named, *(position for position in part if position not in set(named))]
+
+    def _prompt(self, query: str, passages: Sequence[str], run: Run) -> tuple[Prompt, list[str] | None]:
+        n = len(passages)
+        secret = self.labels == "unguessable"
+        labels = prompts.unguessable(query, passages) if secret else prompts.numbered(n)
+        asked = prompts.escaped(query)
+        together = None
+        if self.context is not None:
+            (asked,), _ = prompts.fitted([query], run.count_tokens, each=self.context // 8)
+            frame = _TASK.format(
+                n=n, query=asked, first=labels[0], second=labels[-1], passages=_quotes(labels, [""] * n)
+            )
+            reserve = n * run.count_tokens(f"[{labels[-1]}] > ")  # for the answer
+            together = self.context - run.count_tokens(prompts.SYSTEM) - run.count_tokens(frame) - reserve
+        cut, shortened = prompts.fitted(passages, run.count_tokens, each=self.passage_tokens, together=together)
+        if shortened:
+            run.remark("long passages were shown to the model in part")
+        text = _TASK.format(n=n, query=asked, first=labels[0], second=labels[-1], passages=_quotes(labels, cut))
+        return (
+            Prompt(
+                (Message("system", prompts.SYSTEM), Message("human", text)),
+                f"{_VERSION};{self.labels};{self.passage_tokens};{self.context}",
+                query,
+                tuple(passages),
+                schema=_schema(secret) if self.structured else None,
+            ),
+            labels if secret else None,
+        )
+
+
+class Shown:
+    """Where what the model preferred had been shown, over the answers that could be read."""
+
+    def __init__(self) -> None:
+        self._first: list[float] = []
+        self._unchanged = 0
+
+    def add(self, read: ListAnswer) -> None:
+        """Count one answer."""
+        self._first.append(read.order[0] / max(1, len(read.order) - 1))
+        self._unchanged += list(read.order) == sorted(read.order)
+
+    def tell(self, run: Run) -> None:
+        """Report them."""
+        if self._first:
+            run.measure("place of the first choice (0 shown first, 1 last)", sum(self._first) / len(self._first))
+            run.measure("share of answers that repeat the order shown", self._unchanged / len(self._first))
+
+
+def windows(count: int, window: int, step: int) -> list[tuple[int, int]]:
+    """(start, end) of every window over ``count`` places, bottom first; the last begins at the top.
+
+    Examples
+    --------
+    >>> windows(45, 20, 10)
+    [(25, 45), (15, 35), (5, 25), (0, 20)]
+    >>> windows(5, 0, 1)
+    [(0, 5)]
+    """
+    if window == 0 or count <= window:
+        return [(0, count)]
+    starts = [*range(count - window, 0, -step), 0]
+    return [(start, start + window) for start in starts]
+
+
+def _quotes(labels: Sequence[str], passages: Sequence[str]) -> str:
+    return "\n".join(map(prompts.quoted, labels, passages))
+
+
+def _schema(secret: bool) -> dict[str, JSON]:
+    return {
+        "title": "PassageRanking",
+        "description": "The identifiers of all passages, the most relevant first.",
+        "type": "object",
+        "properties": {"ranking": {"type": "array", "items": {"type": "string" if secret else "integer"}}},
+        "required": ["ranking"],
+        "additionalProperties": False,
+    }
