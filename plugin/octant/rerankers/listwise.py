@@ -16,6 +16,7 @@ from octant.rerankers.order import Order
 from octant.rerankers.run import Run
 
 _VERSION = "listwise-1"
+_TURNS = 16
 _TASK = """\
 I give you {n} passages, each after its identifier in square brackets.
 
@@ -126,7 +127,7 @@ class Listwise(Reranker):
             frame = _TASK.format(
                 n=n, query=asked, first=labels[0], second=labels[-1], passages=_quotes(labels, [""] * n)
             )
-            reserve = n * run.count_tokens(f"[{labels[-1]}] > ")  # for the answer
+            reserve = n * run.count_tokens(f"[{labels[-1]}] > ") + _TURNS  # for the answer, and what frames turns
             together = self.context - run.count_tokens(prompts.SYSTEM) - run.count_tokens(frame) - reserve
         cut, shortened = prompts.fitted(passages, run.count_tokens, each=self.passage_tokens, together=together)
         if shortened:
