@@ -134,6 +134,11 @@ class Reranker(ABC):
         return twin
 
     @property
+    def settings(self) -> Settings:
+        """How it is run."""
+        return self._settings
+
+    @property
     def stages(self) -> tuple[Reranker, ...]:
         """The rerankers it consists of: itself, unless it is a chain."""
         return (self,)

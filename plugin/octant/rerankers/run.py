@@ -133,7 +133,8 @@ class Run:
             self._ledger.add(cache_hits=1)
             return kept
         answer = yield from caller.ask(prompt)
-        if answer.failure is None and self._settings.cache is not None:
+        said = bool(answer.text.strip()) or answer.parsed is not None  # nothing is not worth keeping: ask again
+        if answer.failure is None and said and self._settings.cache is not None:
             yield from self._keep(self._settings.cache, name, answer)
         return answer
 
