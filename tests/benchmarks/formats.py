@@ -68,6 +68,7 @@ def specs(dimension: int) -> list[str]:
     return [
         "float16", "turbo16", "turbo8", "turbo4", "uint8",
         "float8(e4m3)", "float8(e5m2)", "int8", "int4",
+        "transform(2)", "transform(3.5)", "transform(5)",
         "scalar", *(f"product(x{ratio})" for ratio in (4, 8, 16, 32, 64)),
         *(f"bq({bits})" for bits in ("1", "1.5", "2")), *(f"turbo({bits})" for bits in ("1", "1.5", "2", "4", "8")),
         *(f"{reducer}({half})" for reducer in ("pca", "truncate", "random_projection", "whiten")),

@@ -52,6 +52,7 @@ SPECS = {
     "random_projection": ["random_projection(48)", "random_projection(48)|int8"],
     "scalar": ["scalar", "turbo16|scalar"],
     "toy_sign": ["toy_sign", "pca(32)|toy_sign"],
+    "transform": ["transform(3)", "transform(1.5)", "pca(32)|transform(5)"],
     "truncate": ["truncate(32)", "truncate(32)|uint8", "truncate(48)|pca(16)|turbo8"],
     "turbo": ["turbo(1)", "turbo(1.5)", "turbo(2)", "turbo(4)", "turbo(8)", "turbo8|turbo(1)"],
     "turbo16": ["turbo16"],

@@ -60,6 +60,8 @@ COSINE = [
     ("binary(128)", 6e-2, 0.5),
     ("coarse=binary(64); fine=turbo8", 7e-4, 0.9),
     ("rabitq", 8e-2, 0.4),
+    ("transform(4)", 1e-2, 0.9),
+    ("pca(48)|transform(5)", 1.2e-2, 0.85),
     ("rabitq(48)", 8e-2, 0.35),
     ("kernel_pca(32, landmarks=256)", 4e-2, 0.65),
     ("kernel_pca(32, poly)|turbo4", 5e-2, 0.6),

@@ -18,8 +18,8 @@ from octant.representation import quantizer
 
 BUILT_IN = (
     "autoencoder", "binary", "bq", "float16", "float32", "float8", "int4", "int8", "kernel_pca", "leanvec", "opq",
-    "pca", "product", "rabitq", "random_projection", "recurrent_binary", "scalar", "truncate", "turbo", "turbo16",
-    "turbo4", "turbo8", "uint8", "umap", "whiten",
+    "pca", "product", "rabitq", "random_projection", "recurrent_binary", "scalar", "transform", "truncate", "turbo",
+    "turbo16", "turbo4", "turbo8", "uint8", "umap", "whiten",
 )  # fmt: skip
 
 Register = Callable[..., None]

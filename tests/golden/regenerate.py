@@ -21,6 +21,7 @@ SPECS = (
     "whiten(4)|turbo8|bq(1)",
     "truncate(5)|turbo8",
     "pca(6)|rabitq",
+    "transform(3.5)",
     "pca(6)|binary(20)",
     "leanvec(4)|int8",
     "opq(x16)|float32|product(x16)",
