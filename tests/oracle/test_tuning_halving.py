@@ -159,6 +159,22 @@ def test_time_is_left_for_one_that_surely_satisfies():
     assert lab.now <= 400
 
 
+def test_the_budget_is_kept_where_the_last_sample_takes_longer_than_smaller_ones_led_to_expect():
+    class Slow(MadeLab):
+        def final(self, family: Family, size: int, rung: int, before: int | None) -> list[Outcome]:
+            found = super().final(family, size, rung, before)
+            self.now += 4 * self.truths[family.represent].seconds * size / 3_000  # one search setting after the other
+            return found
+
+    truths = {f"near{i}": Truth(0.951, 100 + i, 400, 2.0) for i in range(12)} | {"sure": Truth(0.99, 300, 500, 2.0)}
+    lab = Slow(dict(truths))
+    found = search(lab, 8_000, 300.0)
+    found.run([family(name) for name in truths])
+    assert found.chosen is not None
+    assert found.chosen.family.represent == "sure"
+    assert lab.now <= 300
+
+
 def test_float32_is_recommended_where_nothing_cheaper_is_confirmed():
     lab = MadeLab({"near": Truth(0.951, 100, 400), "far": Truth(0.8, 50, 300)})
     found = search(lab, 2_500, 1e6)

@@ -103,6 +103,11 @@ class Search:
         Called with a :class:`Progress` before every measurement.
     graphs : callable
         From a family to the same one with other numbers of edges.
+
+    Attributes
+    ----------
+    pace : float
+        Seconds that candidates took on the largest sample, relative to what smaller ones had led to expect.
     """
 
     lab: Measures
@@ -118,6 +123,7 @@ class Search:
     chosen: Outcome | None = None
     waiting: list[Family] = field(default_factory=list)
     rungs: int = 1
+    pace: float = 1.5
 
     def __post_init__(self) -> None:
         self._started = self.clock()
@@ -232,8 +238,11 @@ class Search:
         if any(one.family == family and one.stated is not None for one in self.outcomes):
             return
         self._tell_last(rung, size, sum(one.stated is not None for one in self.outcomes), family.represent)
+        expected, began = self._expect_final(family, size, before), self.elapsed
         self.outcomes += self.lab.final(family, size, rung, before)
         self.chosen = confirmed(self.outcomes, self.goal)
+        # How many search settings a candidate is tried with shows only now: later ones are expected to take as long.
+        self.pace = (self.pace + max(1.0, self.pace * (self.elapsed - began) / max(expected, 1e-6))) / 2
 
     def _thin_out(self, families: Sequence[Family], rung: int, size: int, before: int | None) -> None:
         """Take edges away from what satisfies, as long as it does; the bytes of a graph often outweigh the codes."""
@@ -313,9 +322,13 @@ class Search:
     ) -> bool:
         """Whether there is time for ``family``, and for another one ``then``."""
         both = [family] if then is None else [family, then]
-        sizes = [size] if before is None else [size, before]
-        expected = sum(self._expect(one, points) for one in both for points in sizes)
+        expected = sum(self._expect_final(one, size, before) for one in both)
         return self.elapsed + expected <= share * self.budget
+
+    def _expect_final(self, family: Family, size: int, before: int | None) -> float:
+        """Seconds that a family will take on the largest sample, and on the one to carry figures from."""
+        sizes = [size] if before is None else [size, before]
+        return self.pace * sum(self._expect(family, points) for points in sizes)
 
     # -- what is known -------------------------------------------------------------------------------
 
