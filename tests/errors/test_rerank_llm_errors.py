@@ -24,6 +24,15 @@ from octant.errors import InputError
         ("pointwise(highest=0)", "highest must be from 1 to 100, got 0"),
         ("pointwise(alternatives=21)", "alternatives must be from 0 to 20, got 21"),
         ("pointwise(passage_tokens=0)", "passage_tokens must be at least 1, got 0"),
+        ("pairwise(bubble)", "method must be sliding, heap or all, got 'bubble'"),
+        ("pairwise(best=0)", "best must be at least 1, got 0"),
+        ("pairwise(mode=letters)", "mode must be generation or likelihood, got 'letters'"),
+        ("pairwise(passage_tokens=0)", "passage_tokens must be at least 1, got 0"),
+        ("tournament(best=0)", "best must be at least 1, got 0"),
+        ("tournament(best=10, group=10)", "group must be above best, 10"),
+        ("tournament(patience=0)", "patience must be at least 1, got 0"),
+        ("tournament(calls=0)", "calls must be at least 1, got 0"),
+        ("tournament(labels=letters)", "labels must be numbers or unguessable, got 'letters'"),
     ],
 )
 def test_a_wrong_argument_is_named(spec: str, message: str) -> None:

@@ -92,29 +92,44 @@ class Listwise(Reranker):
             for start, end in windows(len(order), self.window, self.step):
                 if run.ended:
                     break
-                order[start:end] = yield from self._ordered(query, texts, order[start:end], run, seen)
-                run.keep(Order.by_rank(order))
+                order[start:end], _ = yield from self.order_part(query, texts, order[start:end], run, seen)
+                if seen.answers:
+                    run.keep(Order.by_rank(order))
             if order == before or run.ended:
                 break
         seen.tell(run)
-        return Order.by_rank(order)
+        return Order.by_rank(order) if seen.answers else Order.unchanged(len(order))
 
-    def _ordered(self, query: str, texts: Sequence[str], part: list[int], run: Run, seen: Shown) -> Flow[list[int]]:
-        """``part``, positions of passages, in the model's order."""
+    def order_part(
+        self, query: str, texts: Sequence[str], part: Sequence[int], run: Run, seen: Shown
+    ) -> Flow[tuple[list[int], int]]:
+        """``part`` in the model's order, after one call, and how many of it the answer placed.
+
+        Parameters
+        ----------
+        query : str
+        texts : sequence of str
+            Of the whole ranking.
+        part : sequence of int
+            Positions in it.
+        run : Run
+        seen : Shown
+            Is told where the first choice had been shown.
+        """
         shown = [part[place] for place in run.shuffled(len(part))]
         prompt, labels = self._prompt(query, [texts[position] for position in shown], run)
         (answer,) = yield from run.ask([prompt])
         if answer.failure is not None:
-            return part
+            return list(part), 0
         read = read_order(answer.text if answer.parsed is None else answer.parsed, len(part), labels)
         if read.outcome == "fell back" and answer.parsed is not None:
             read = read_order(answer.text, len(part), labels)
         run.note(read.outcome, "; ".join(read.why))
         if read.outcome == "fell back":
-            return part
+            return list(part), 0
         seen.add(read)
         named = [shown[place] for place in read.order[: read.named]]
-        return [*named, *(position for position in part if position not in set(named))]
+        return [*named, *(position for position in part if position not in set(named))], len(named)
 
     def _prompt(self, query: str, passages: Sequence[str], run: Run) -> tuple[Prompt, list[str] | None]:
         n = len(passages)
@@ -156,6 +171,11 @@ class Shown:
         """Count one answer."""
         self._first.append(read.order[0] / max(1, len(read.order) - 1))
         self._unchanged += list(read.order) == sorted(read.order)
+
+    @property
+    def answers(self) -> int:
+        """How many could be read."""
+        return len(self._first)
 
     def tell(self, run: Run) -> None:
         """Report them."""

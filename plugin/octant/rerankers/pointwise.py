@@ -80,6 +80,8 @@ class Pointwise(Reranker):
         asked = [self._prompt(query, text, run) for text in texts]
         answers: Sequence[Answer] = yield from run.ask(asked)
         scores = [self._score(answer, run) for answer in answers]
+        if all(score is None for score in scores):
+            return Order.unchanged(len(scores))
         return Order.by_score(scores, "grade" if self.mode == "grade" else "probability")
 
     def _prompt(self, query: str, text: str, run: Run) -> Prompt:
