@@ -93,7 +93,7 @@ def main() -> None:
 
 def replay_listwise(folder: Path) -> tuple[dict, list[Sequence[object]], list[Bar]]:
     recorded = read_recorded(folder)
-    models = {run["run"]: run["model"] for run in _lines(folder / "runs.jsonl")}
+    models = {run["run"]: run["model"] for run in read_lines(folder / "runs.jsonl")}
     qrels = read_qrels(data_folder("msmarco-trec-dl-v1") / "qrels-dl19-full.tsv.gz")
     per_model: dict[str, Counter] = defaultdict(Counter)
     gains: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -144,9 +144,9 @@ def rerank(asked: Recorded) -> tuple[list[str], list[str]]:
 
 def read_recorded(folder: Path) -> dict[tuple[str, str], Recorded]:
     recorded: dict[tuple[str, str], Recorded] = defaultdict(Recorded)
-    for window in _lines(folder / "windows.jsonl.gz"):
+    for window in read_lines(folder / "windows.jsonl.gz"):
         recorded[window["run"], window["qid"]].windows.append(window)
-    for final in _lines(folder / "final-rankings.jsonl.gz"):
+    for final in read_lines(folder / "final-rankings.jsonl.gz"):
         recorded[final["run"], final["qid"]].final = final["docids"]
     return recorded
 
@@ -173,13 +173,13 @@ def replay_logprobs(folder: Path) -> tuple[dict, list[Bar]]:
     worst = {"first tokens": 0.0, "OpenAI's form": 0.0}
     count = Counter()
     stored = {}
-    for line in _lines(folder / "first-token-logprobs.jsonl.gz"):
+    for line in read_lines(folder / "first-token-logprobs.jsonl.gz"):
         stored[line["model"], line["q"]] = line
         top = tuple((text, logprob) for text, logprob in line["top"])
         token = TokenLogprob(line["token"], dict(top).get(line["token"], -math.inf), top)
         worst["first tokens"] = max(worst["first tokens"], _error(line, [token]))
         count["first tokens"] += 1
-    for raw in _lines(folder / "raw-openai-completions.jsonl.gz"):
+    for raw in read_lines(folder / "raw-openai-completions.jsonl.gz"):
         line = stored.get((raw["model"], raw["q"]))
         if line is not None:
             tokens = token_logprobs(raw["raw_completion"]["logprobs"])
@@ -208,7 +208,7 @@ def _dcg(grades: Sequence[int]) -> float:
     return sum(grade / math.log2(rank + 1) for rank, grade in enumerate(grades, 1))
 
 
-def _lines(path: Path) -> Iterator[dict]:
+def read_lines(path: Path) -> Iterator[dict]:
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
         yield from map(json.loads, file)
 
