@@ -14,7 +14,7 @@ from typing_extensions import Self
 from octant.errors import DimensionError, InputError, NotFittedError, TooFewVectorsError
 from octant.records import JSON, CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 from octant.spec import Argument, Call
-from octant.vectors import as_matrix, as_rows, drawn
+from octant.vectors import as_matrix, as_rows, drawn, similarity
 from octant.work import QUIET, Work
 
 Role = Literal["reduce", "code", "copy"]
@@ -106,6 +106,10 @@ class Quantizer(ABC):
         """Queries as the engine compares them; by default, unchanged."""
         del distance
         return EncodedQueries.plain(q)
+
+    def _compare(self, q: FloatArray, codes: CodeArray, distance: Distance) -> FloatArray:
+        """Similarity (m, n), or distance, of ``q`` (m, dim) and the decoded ``codes`` (n, width); both are checked."""
+        return similarity(q, self._decode(codes), distance)
 
     def output_dim(self, dim: int) -> int:
         """Coordinates after the codec, for a reducer; ``dim`` for the others.

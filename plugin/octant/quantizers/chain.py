@@ -12,7 +12,7 @@ from typing_extensions import Self
 from octant.errors import InputError
 from octant.quantizers.base import Quantizer, SecondCopy
 from octant.records import JSON, CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
-from octant.vectors import CHUNK, as_matrix, as_rows, drawn, similarity
+from octant.vectors import CHUNK, as_matrix, as_rows, drawn
 from octant.work import QUIET, Work
 
 
@@ -214,7 +214,7 @@ class Chain(Quantizer):
         queries = as_matrix(q, what="queries")
         self.check_input(queries.shape[1])
         reduced = self._through(self.reducers, queries, inner)
-        raw = similarity(reduced.vectors, self.coder.decode(codes), inner)
+        raw = self.coder._compare(reduced.vectors, as_matrix(codes, what="codes"), inner)
         if inner is Distance.EUCLID:
             raw = -(raw**2)
         result = self._outward(reduced, distance)

@@ -20,6 +20,7 @@ from octant.errors import DimensionError, InputError, VectorValueError
 from octant.quantizers.base import Quantizer
 from octant.quantizers.sample import check_varied
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
+from octant.vectors import similarity
 
 SCALE_BYTES = 4
 WIDEST = 8
@@ -127,12 +128,22 @@ class TransformCoding(Quantizer):
         return {"mean": mean.astype(np.float32), "basis": basis, "spread": spread, "widths": widths, "gain": gain}
 
     def _encode(self, x: FloatArray) -> CodeArray:
-        codes, _, scales = _rounded(np.asarray(x @ self.basis_.T, np.float32), self._levels(), self.widths_)
+        codes, _, scales = _rounded(np.asarray(x @ self.basis_.T, np.float32), self._table, self.widths_)
         header = np.ascontiguousarray(scales[:, None], "<f4").view(np.uint8)
         return np.concatenate([header, self._pack(codes)], axis=1)
 
     def _decode(self, codes: CodeArray) -> FloatArray:
-        width = SCALE_BYTES + ceil(int(self.widths_.sum()) / 8)
+        return np.asarray(self._turned(codes) @ self.basis_, np.float32)
+
+    def _compare(self, q: FloatArray, codes: CodeArray, distance: Distance) -> FloatArray:
+        if distance is Distance.MANHATTAN:
+            return super()._compare(q, codes, distance)  # the one that does not survive a rotation
+        # One query is turned instead of all the candidates.
+        return similarity(np.asarray(q @ self.basis_.T, np.float32), self._turned(codes), distance)
+
+    def _turned(self, codes: CodeArray) -> FloatArray:
+        """Decoded vectors (n, dim) along the principal directions."""
+        width = SCALE_BYTES + ceil(len(self._coordinate) / 8)
         if codes.shape[1] != width:
             raise DimensionError(f"{self!r} makes codes of {width} bytes, got {codes.shape[1]}")
         with np.errstate(invalid="ignore"):  # what does not fit a byte is refused below, with better words
@@ -140,36 +151,32 @@ class TransformCoding(Quantizer):
         if not np.array_equal(raw, codes):
             raise VectorValueError(f"{self!r} codes are bytes: whole numbers from 0 to 255")
         scales = np.ascontiguousarray(raw[:, :SCALE_BYTES]).view("<f4")
-        decoded = self._levels()[np.arange(len(self.widths_)), self._unpack(raw[:, SCALE_BYTES:])]
-        return np.asarray((decoded * scales) @ self.basis_, np.float32)
+        levels = self._table[np.arange(len(self.widths_)), self._unpack(raw[:, SCALE_BYTES:])]
+        return np.asarray(levels * scales, np.float32)
 
     def _encode_query(self, q: FloatArray, distance: Distance) -> EncodedQueries:
         products = distance in (Distance.COSINE, Distance.DOT)
         scale = np.full(len(q), self.gain_ if products else 1, np.float32)
         return EncodedQueries(q, scale, np.zeros(len(q), np.float32))
 
-    def _levels(self) -> FloatArray:
-        return _table(np.asarray(self.basis_ @ self.mean_, np.float32), self.spread_, self.widths_)
+    @override
+    def _accept_state(self, state: dict[str, NDArray[Any]]) -> None:
+        super()._accept_state(state)
+        # Worked out once: a search scores a few candidates, and must not pay for this every time.
+        self._table = _table(np.asarray(self.basis_ @ self.mean_, np.float32), self.spread_, self.widths_)
+        widths = self.widths_.astype(np.int64)
+        self._coordinate = np.repeat(np.arange(len(widths)), widths)
+        self._shift = np.concatenate([np.arange(width, dtype=np.uint8) for width in widths])
+        self._starts = (np.cumsum(widths) - widths)[widths > 0]
 
     def _pack(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        coordinate, shift = self._places()
-        return np.packbits((codes[:, coordinate] >> shift) & 1, axis=1)
+        return np.packbits((codes[:, self._coordinate] >> self._shift) & 1, axis=1)
 
     def _unpack(self, body: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        coordinate, shift = self._places()
-        bits = np.unpackbits(body, axis=1, count=len(coordinate)) << shift
+        bits = np.unpackbits(body, axis=1, count=len(self._coordinate)) << self._shift
         codes = np.zeros((len(body), len(self.widths_)), np.uint8)
-        used = self.widths_ > 0
-        widths = self.widths_[used].astype(np.int64)
-        starts = np.cumsum(widths) - widths
-        codes[:, used] = np.add.reduceat(bits, starts, axis=1, dtype=np.uint8)
+        codes[:, self.widths_ > 0] = np.add.reduceat(bits, self._starts, axis=1, dtype=np.uint8)
         return codes
-
-    def _places(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """Of every bit of a code: which coordinate it belongs to, and its place in that one's level."""
-        coordinate = np.repeat(np.arange(len(self.widths_)), self.widths_)
-        shift = np.concatenate([np.arange(width, dtype=np.uint8) for width in self.widths_])
-        return coordinate, shift
 
 
 def allocation(variances: NDArray[np.float64], total: int) -> NDArray[np.uint8]:
