@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -200,7 +200,8 @@ def _check_blank_query(kind: Reranker, strict: Reranker, ranking: Ranking) -> No
 
 
 def _check_refusals(reranker: Reranker, ranking: Ranking) -> None:
-    for k in (0, -1, 1.5, True):
+    wrong: tuple[Any, ...] = (0, -1, 1.5, True)
+    for k in wrong:
         _must_raise(InputError, partial(reranker.rerank, _QUERY, ranking, k), f"{reranker!r}: k={k!r}")
     _must_raise(InputError, lambda: reranker.rerank(None, ranking), f"{reranker!r}: no query")  # type: ignore[arg-type]
     _must_raise(InputError, lambda: reranker.rerank(_QUERY, ["text"]), f"{reranker!r}: no ranking")  # type: ignore[arg-type]
