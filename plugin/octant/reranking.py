@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from octant import registry
-from octant.construct import construct, refuse
 from octant.embedders import embedder
-from octant.errors import InputError, PluginError, SpecError, UnknownPluginError
-from octant.rerankers.base import Reranker
-from octant.rerankers.cache import AnswerCache
-from octant.rerankers.chain import Chain, Stage
-from octant.rerankers.model import Model
-from octant.rerankers.settings import Budget, OnFailure, Prices, Settings, whole
-from octant.rerankers.slots import Slots
-from octant.spec import Argument, Call, parse_reranking
 
-TOP = "top"
-"""The argument that every reranker of a spec takes beside its own: how many candidates it works on."""
+if TYPE_CHECKING:
+    from octant.rerankers.base import Reranker
+    from octant.rerankers.settings import OnFailure, Prices
 
 
 def reranker(
@@ -104,7 +95,14 @@ def reranker(
     >>> reranker("first_stage > first_stage(top=20)")
     first_stage > first_stage(top=20)
     """
-    built = spec if isinstance(spec, Reranker) else _parsed(spec)
+    # Here, not above: most programs that import octant rerank nothing.
+    from octant.rerankers.assemble import assembled
+    from octant.rerankers.cache import AnswerCache
+    from octant.rerankers.model import Model
+    from octant.rerankers.settings import Budget, Prices, Settings, whole
+    from octant.rerankers.slots import Slots
+
+    built = assembled(spec)
     settings = Settings(
         model=None if llm is None else Model(llm, model),
         embedder=None if embedding is None else embedder(embedding),
@@ -120,44 +118,3 @@ def reranker(
         seed=seed,
     )
     return built.using(settings if cache is None else settings.with_cache(AnswerCache(cache)))
-
-
-def reranker_class(name: str, *, call: Call | None = None, text: str = "") -> type[Reranker]:
-    """The class registered as ``name``.
-
-    Raises
-    ------
-    UnknownPluginError, or SpecError where a ``call`` in a spec names it
-    PluginError
-        If the plugin is not a reranker of that name, or cannot be imported.
-    """
-    try:
-        cls = registry.load("rerankers", name)
-    except UnknownPluginError as error:
-        if call is None:
-            raise
-        raise SpecError(str(error), text=text, position=call.position, token=name) from error
-    if not (isinstance(cls, type) and issubclass(cls, Reranker)):
-        raise PluginError(f"the plugin {name!r} must be a subclass of octant.rerankers.Reranker, got {cls!r}")
-    if cls.name != name:
-        raise PluginError(f"the plugin {name!r} is a reranker that calls itself {cls.name!r}: the two must be equal")
-    return cls
-
-
-def _parsed(spec: str) -> Reranker:
-    links = [_link(call, spec) for call in parse_reranking(spec)]
-    return links[0].reranker if len(links) == 1 and links[0].top is None else Chain(links)
-
-
-def _link(call: Call, text: str) -> Stage:
-    own = tuple(argument for argument in call.arguments if argument.keyword != TOP)
-    top = next((argument for argument in call.arguments if argument.keyword == TOP), None)
-    built = construct(reranker_class(call.name, call=call, text=text), Call(call.name, own, call.position), text)
-    return Stage(built, None if top is None else _top(top, text))
-
-
-def _top(argument: Argument, text: str) -> int:
-    try:
-        return whole(TOP, argument.value, least=1)
-    except InputError as error:
-        refuse(str(error), text, argument, cause=error)
