@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -139,6 +140,20 @@ def test_labels_are_the_only_identifiers_where_they_are_used() -> None:
     assert read_order("[1] > [2] > [3]", 3, labels).outcome == "fell back"
     assert read_order("[3] > [2] > [1]\n[a1b] > [zz9] > [k7q]", 3, labels).order == (2, 0, 1)
     assert read_order({"ranking": labels[::-1]}, 3, labels).order == (2, 1, 0)
+
+
+LOOPS = [
+    " " * 60_000 + "x", "id" + " " * 60_000, "[1]\n" * 15_000, "-" * 60_000, "[" + "1," * 30_000 + "1]", "1. " * 20_000,
+    "(score " * 8_000, '{"a":' * 12_000, "1" * 60_000, "1 " * 9_000,
+    "\n" * 60_000 + "1", "* " * 30_000, "</think>" * 8_000,
+]  # fmt: skip
+
+
+def test_a_model_stuck_in_a_loop_costs_no_more_than_its_length() -> None:
+    began = time.process_time()
+    for loop in LOOPS:
+        assert sorted(read_order(loop, 20).order) == list(range(20))
+    assert time.process_time() - began < 12  # about 2 s; a pattern of quadratic cost takes minutes
 
 
 FRAGMENTS = st.one_of(

@@ -41,7 +41,7 @@ def json_lists(text: str) -> tuple[list[Found], str]:
         ids = _ids(value, 0)
         if ids:
             found.append(Found(tuple(map(Mention, ids)), match.start(), strong=True))
-            text = text[: match.start()] + " " * (end - match.start()) + text[end:]
+            text = text[: match.start()] + "§" * (end - match.start()) + text[end:]
         at = end
     return found, text
 

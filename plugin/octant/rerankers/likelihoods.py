@@ -100,7 +100,7 @@ def expected_grade(tokens: Sequence[TokenLogprob], start: int, end: int, highest
 
 def _is_scale(text: str, match: re.Match[str]) -> bool:
     """Whether the number is the 10 of "7/10" or "7 out of 10"."""
-    return bool(re.search(r"\d\s*(?:/|out of)\s*$", text[: match.start()]))
+    return bool(re.search(r"\d\s*(?:/|out of)\s*$", text[max(0, match.start() - 16) : match.start()]))
 
 
 def _spelling(tokens: Sequence[TokenLogprob], start: int, end: int) -> list[TokenLogprob]:

@@ -10,20 +10,22 @@ from itertools import pairwise
 
 _NAMES = r"(?:passages?|documents?|docs?|ids?|identifiers?|items?|candidates?|texts?)"
 _NUMBER = re.compile(
-    rf"(?P<open>\[\s*)?(?P<name>\b{_NAMES}[\s_#:=\"']*\[?\s*)?"
-    r"(?P<digits>(?<![^\W_])(?<!\d\.)\d+)(?![^\W_])(?!\.\d)(?!\s?%)(?P<close>\s*\])?",
+    rf"(?P<open>\[\s?)?(?P<name>\b{_NAMES}[\s_#:=\"']{{0,6}}\[?\s?)?"
+    r"(?P<digits>(?<![^\W_])(?<!\d\.)\d+)(?![^\W_])(?!\.\d)(?!\s?%)(?P<close>\s?\])?",
     re.IGNORECASE,
 )
 _NUMBERING = re.compile(
     # "1. [14]", "2) Passage 3", "Rank 1: [7]" on a line of their own, and "2. [2]" within one
-    rf"(?m)^[ \t]*[*_#>-]*[ \t]*(?:\d+[.):]+|rank\w*\s*#?\d+\s*[.:)=-]*)[*_]*[ \t]+(?=[*_\"'`#]*(?:\[|\d|{_NAMES}\b))"
-    r"|(?<![\w\[.])\d{1,4}[.)]\s*(?=\[\s*\d)"
-    r"|\brank\w*\s*#?\d+\s*[:=]\s*",
+    r"(?m)^ ?[*_#>-]{0,6} ?(?:\d{1,4}[.):]{1,2}|rank\w{0,4}\s?#?\d{1,4}\s?[.:)=-]{0,2})[*_]{0,4} "
+    rf"(?=[*_\"'`#]{{0,4}}(?:\[|\d|{_NAMES}\b))"
+    r"|(?<![\w\[.])\d{1,4}[.)]\s?(?=\[\s?\d)"
+    r"|\brank\w{0,4}\s?#?\d{1,4}\s?[:=]\s?",
     re.IGNORECASE,
 )
 _GRADE = re.compile(
     # "(score: 8)" after an identifier, and "8/10"
-    r"\((?=[^()\n]*(?:score|relevan|rating|\d\.\d))[^()\[\]\n]*\)|(?<![\d/])\d+(?:\.\d+)?\s?/\s?(?:5|10|100)\b(?!/)",
+    r"\((?=[^()\n]{0,80}(?:score|relevan|rating|\d\.\d))[^()\[\]\n]{0,99}\)"
+    r"|(?<![\d/])\d{1,3}(?:\.\d{1,4})?\s?/\s?(?:5|10|100)\b(?!/)",
     re.IGNORECASE,
 )
 _CHARACTERS = str.maketrans(
@@ -34,12 +36,15 @@ _CHARACTERS = str.maketrans(
         **dict.fromkeys("“”„", '"'), "\u200b": None, "\ufeff": None,
     }
 )  # fmt: skip
-_ARROWS = re.compile(r"&gt;|[-=]+>")
+_SPACES = re.compile(r"[^\S\n]+")
+_EMPTY_LINES = re.compile(r" ?\n(?: ?\n)+")
+_REPEATS = re.compile(r"([^\w\s])\1{8,}")
+_ARROWS = re.compile(r"&gt;|[-=]{1,3}>")
 _SEPARATORS = re.compile(
     rf"(?:[\s><,;|/=\[\](){{}}\"'`*•·#:._-]|&lt;|\b(?:and|then|or|followed by)\b|\b{_NAMES}\b)*", re.IGNORECASE
 )
 _RANGE = re.compile(rf"[\])]*\s*(?:-|\.\.+|…|\bto\b|\bthrough\b)\s*[\[(]*\s*(?:{_NAMES}\s*)?[\[(]*\s*", re.IGNORECASE)
-_LEADING = re.compile(r"[\s>*•#_\"'`{(-]*")
+_LEADING = re.compile(r"[\s·>*•#_\"'`{(-]*")
 _REASON = re.compile(r"\s*[:.)-]")
 
 
@@ -91,7 +96,9 @@ class _Token:
 def normalized(text: str) -> str:
     """``text`` with digits, brackets, arrows, commas and dashes of every script as their ASCII forms."""
     plain = text.translate(_CHARACTERS)
-    return _ARROWS.sub(">", plain if plain.isascii() else "".join(map(_ascii_digit, plain)))
+    plain = _ARROWS.sub(">", plain if plain.isascii() else "".join(map(_ascii_digit, plain)))
+    # A model stuck in a loop must not cost seconds: patterns below look at spaces and marks in short runs only.
+    return _REPEATS.sub(r"\1\1\1\1", _EMPTY_LINES.sub("\n\n", _SPACES.sub(" ", plain)))
 
 
 def find_lists(text: str) -> list[Found]:
@@ -100,9 +107,8 @@ def find_lists(text: str) -> list[Found]:
     tokens = _tokens(text)
     runs = list(_runs(text, tokens))
     # One list may be seen both ways: the longer view counts.
-    blocks = [block for block in _blocks(text, tokens) if not any(set(block) <= set(run) for run in runs)]
-    runs = [run for run in runs if not any(set(run) < set(block) for block in blocks)]
-    lists = (_found(text, run) for run in runs)
+    blocks = _not_within(list(_blocks(text, tokens)), runs)
+    lists = (_found(text, run) for run in _not_within(runs, blocks))
     by_line = (Found(_plain(block), block[0].start, strong=True) for block in blocks)
     return [found for found in (*lists, *by_line) if found is not None]
 
@@ -124,13 +130,19 @@ def _ascii_digit(character: str) -> str:
     return f" [{int(number)}] " if circled and number == int(number) else character
 
 
+def _not_within(lists: list[list[_Token]], others: list[list[_Token]]) -> list[list[_Token]]:
+    """Those of ``lists`` whose tokens do not all belong to one of ``others``, each token being in one at most."""
+    home = {token.start: place for place, other in enumerate(others) for token in other}
+    return [tokens for tokens in lists if len(homes := {home.get(t.start, -1) for t in tokens}) > 1 or -1 in homes]
+
+
 def _cleared(text: str) -> str:
     """``text`` with what numbers lines and grades passages blanked out; places stay where they are."""
     return _GRADE.sub(_blank, _NUMBERING.sub(_blank, text))
 
 
 def _blank(match: re.Match[str]) -> str:
-    return " " * len(match[0])
+    return "·" * len(match[0])  # separates as a space does, and no pattern looks for a run of it
 
 
 def _plain(tokens: Sequence[_Token]) -> tuple[Mention, ...]:
