@@ -113,4 +113,5 @@ def test_a_budget_ends_early_without_losing_anything(method: str) -> None:
     result = octant.reranker(f"pairwise({method})", larger, max_calls=41).rerank(QUERY, ranking(grades))
     assert result.report.calls <= 41
     assert result.report.ended_early
+    assert result.report.statistics["pairs compared"] == 20
     assert sorted(result.ids) == list(range(15))

@@ -48,6 +48,8 @@ def test_it_tells_how_deep_it_looked() -> None:
     assert result.ids == tuple(range(99, -1, -1))
     assert result.report.statistics["candidates the model looked at"] == 39
     assert result.report.calls == 2
+    upside_down = octant.reranker("tournament", Chat(by_number)).rerank(QUERY, ranking(list(range(100))))
+    assert (upside_down.ids[:10], upside_down.report.calls) == (ALL, 14)
 
 
 @pytest.mark.parametrize("calls", [1, 2, 3, 5])

@@ -117,7 +117,7 @@ class _Judge:
     def __init__(self, query: str, shown: Sequence[str], full: Sequence[str], run: Run, *, likelihood: bool) -> None:
         self._query, self._shown, self._full, self.run, self._likelihood = query, shown, full, run, likelihood
         self._margins: dict[tuple[int, int], int] = {}
-        self._first = self._read = self._agreed = 0
+        self._first = self._read = self._agreed = self._compared = 0
 
     @property
     def decided(self) -> bool:
@@ -144,15 +144,17 @@ class _Judge:
         asked = [self._prompt(*order) for pair in fresh for order in (pair, pair[::-1])]
         answers = yield from self.run.ask(asked) if asked else _nothing()
         for place, pair in enumerate(fresh):
-            there, back = (self._choice(answer) for answer in answers[2 * place : 2 * place + 2])
+            both = answers[2 * place : 2 * place + 2]
+            there, back = map(self._choice, both)
+            self._compared += all(answer.failure is None for answer in both)
             self._margins[pair] = there if there == -back else 0
             self._agreed += bool(self._margins[pair])
 
     def tell(self) -> None:
         """Report how far the places decided."""
-        if self._margins:
-            self.run.measure("pairs compared", len(self._margins))
-            self.run.measure("share of pairs decided alike in both orders", self._agreed / len(self._margins))
+        if self._compared:
+            self.run.measure("pairs compared", self._compared)
+            self.run.measure("share of pairs decided alike in both orders", self._agreed / self._compared)
         if self._read:
             self.run.measure("share of answers for the passage shown first", self._first / self._read)
 
