@@ -55,7 +55,8 @@ def reranker(
         What one reranking may spend; the best order so far is returned when it is spent. Requests that are under way
         then still finish, so ``max_tokens`` may be exceeded by what they answer.
     max_seconds : float, optional
-        The same for wall time; requests that are under way are given up.
+        The same for wall time; requests that are under way are given up. What a method computes by itself is not
+        interrupted.
     cache : str or Path, optional
         A file that keeps answers between runs; several processes may share it. It holds what the model said, not the
         queries or passages themselves.

@@ -468,7 +468,27 @@ def test_a_model_that_refuses_log_probabilities_is_asked_without(drive: Drive) -
     report = report_of(done)
     assert done.ids == BEST_FIRST
     assert (report.calls, report.retries) == (7, 0)
-    assert "asked again without log-probabilities" in report.remarks[0]
+    assert report.remarks == (
+        "asked without log-probabilities: the model refused it: "
+        "StatusError: unknown parameters ['logprobs', 'top_logprobs']",
+    )
+
+
+def test_a_failure_that_is_no_refusal_is_not_taken_for_one() -> None:
+    class Locked(Refusing):
+        def bind(self, **extras: Any) -> Any:
+            return Counting(answer=raising(StatusError("bad key", 401)))
+
+    report = report_of(reranker(Graded("logprobs"), Locked(), concurrency=1).rerank(QUERY, ranking(1)))
+    assert (report.calls, report.remarks) == (1, ())
+    assert "bad key" in (report.failure or "")
+
+
+def raising(error: Exception) -> Callable[[str], str]:
+    def model(text: str) -> str:
+        raise error
+
+    return model
 
 
 @pytest.mark.parametrize("extra", ["logprobs", "schema"])

@@ -171,6 +171,7 @@ class OnVectors(Placing):
 
 
 NO_TEXT = Ranking((Candidate(1, 0.9), Candidate(2, 0.8, "  ")))
+SOME_TEXT = Ranking((Candidate(1, 0.9), Candidate(2, 0.8, "two"), Candidate(3, 0.7, "three")))
 OTHER_EMBEDDING = MismatchError("trained for another embedding")
 
 # (what to run, query, ranking, part of the reason)
@@ -188,6 +189,7 @@ FAILURES = [
     (reranker(Graded(), raising(StatusError("bad key", 401))), QUERY, ranking(3), "StatusError: bad key"),
     (reranker(Graded(), raising(TimeoutError("late")), retries=0), QUERY, ranking(3), "TimeoutError: late"),
     (reranker(Graded(), raising(StatusError("wait", 429)), retries=1, backoff=0.001), QUERY, ranking(3), "wait"),
+    (reranker(Graded(), raising(ValueError("no"))), QUERY, SOME_TEXT, "ValueError: no"),
     (reranker(Graded(), lambda _: 7), QUERY, ranking(3), "should answer with text or a message, got int"),
 ]
 

@@ -10,7 +10,7 @@ from typing import Any
 from octant.errors import InputError, MissingExtraError
 from octant.flow import Flow, step
 from octant.rerankers.exchange import Answer, Prompt
-from octant.rerankers.failures import passes, told, wait_s
+from octant.rerankers.failures import passes, refuses, told, wait_s
 from octant.rerankers.ledger import Ledger
 from octant.rerankers.model import Model, bytes_over_four, estimated_usage, read
 from octant.rerankers.settings import Settings
@@ -40,25 +40,28 @@ class Caller:
         InputError, MissingExtraError
             If the model cannot be asked at all.
         """
-        failures = 0
+        failures, refusal = 0, None
         while True:
-            plain = self._plain(prompt)
+            plain = refusal is not None or _extra(prompt) in self._ledger.refused
             tokens = estimated_usage(prompt, "", self.count_tokens).input_tokens
-            refusal = self._ledger.reserve(tokens)
-            if refusal:
-                return Answer(failure=refusal)
+            ended = self._ledger.reserve(tokens)
+            if ended:
+                return Answer(failure=ended)
             try:
                 answer = yield from self._answer(prompt, plain=plain)
             except (InputError, MissingExtraError):
                 raise
             except Exception as error:  # noqa: BLE001  # whatever a model raises must not lose a document
                 self._ledger.settle(tokens, None)
-                again = yield from self._again(prompt, error, failures, plain=plain)
-                if not again:
+                if _extra(prompt) and not plain and refuses(error) and not self._ledger.ended:
+                    refusal = self._refused(error)
+                    continue
+                if not (yield from self._again(error, failures)):
                     return self._failed(error)
-                failures += passes(error)
+                failures += 1
             else:
                 self._ledger.settle(tokens, answer.usage)
+                self._learn(prompt, refusal)
                 return answer
 
     @property
@@ -95,28 +98,27 @@ class Caller:
 
     # -- failures ------------------------------------------------------------------------------
 
-    def _again(self, prompt: Prompt, error: Exception, failures: int, *, plain: bool) -> Flow[bool]:
-        """Whether to send the prompt again, after having waited as long as that needs."""
-        if self._ledger.ended:
+    def _again(self, error: Exception, failures: int) -> Flow[bool]:
+        """Whether to send a prompt again, after having waited as long as that needs."""
+        if self._ledger.ended or not passes(error) or failures >= self._settings.retries:
             return False
-        if passes(error):
-            if failures >= self._settings.retries:
-                return False
-            self._ledger.add(retries=1)
-            yield from self._wait(wait_s(error, failures, self._settings.backoff))
-            return True
-        return self._asks_for_less(prompt, error, plain=plain)
-
-    def _asks_for_less(self, prompt: Prompt, error: Exception, *, plain: bool) -> bool:
-        """Give up log-probabilities or a schema that the model may be refusing."""
-        wanted = _extra(prompt)
-        if plain or wanted is None:
-            return False
-        if isinstance(error, NotImplementedError | AttributeError):
-            self._ledger.refund()  # refused before anything was sent
-        self._ledger.refused.add(wanted)
-        self._ledger.remark(f"asked again without {wanted}, since the model refused: {told(error)}")
+        self._ledger.add(retries=1)
+        yield from self._wait(wait_s(error, failures, self._settings.backoff))
         return True
+
+    def _refused(self, error: Exception) -> str:
+        """How to tell that the model may not take what a prompt wants beside text."""
+        if isinstance(error, NotImplementedError | AttributeError):
+            self._ledger.refund()  # nothing was sent
+            return "the model takes none"
+        return f"the model refused it: {told(error)}"
+
+    def _learn(self, prompt: Prompt, refusal: str | None) -> None:
+        """Where asking for text alone helped, ask the questions to come like that."""
+        wanted = _extra(prompt)
+        if wanted is not None and refusal is not None:
+            self._ledger.refused.add(wanted)
+            self._ledger.remark(f"asked without {wanted}: {refusal}")
 
     def _wait(self, seconds: float) -> Flow[None]:
         left = self._ledger.remaining()
@@ -130,9 +132,6 @@ class Caller:
             return Answer(failure=self._ledger.ended_early)
         self._ledger.fail(error, last=self._settings.on_failure == "raise")
         return Answer(failure=told(error))
-
-    def _plain(self, prompt: Prompt) -> bool:
-        return _extra(prompt) in self._ledger.refused
 
 
 def _extra(prompt: Prompt) -> str | None:

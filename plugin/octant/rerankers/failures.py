@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 
 _PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_REFUSING_STATUS = frozenset({400, 404, 422, 501})
 _PASSING_NAMES = ("ratelimit", "timeout", "connection", "unavailable", "overloaded", "internalserver", "throttl")
 _LONGEST_WAIT_S = 60.0
 _LONGEST_MESSAGE = 300
@@ -24,6 +25,12 @@ def passes(error: BaseException) -> bool:
         return True
     names = [cls.__name__.lower() for cls in type(error).__mro__]
     return any(part in name for part in _PASSING_NAMES for name in names)
+
+
+def refuses(error: BaseException) -> bool:
+    """Whether the provider may have refused how it was asked, rather than who asked or when."""
+    status = _status(error)
+    return status in _REFUSING_STATUS if status is not None else not passes(error)
 
 
 def wait_s(error: BaseException, attempt: int, backoff: float) -> float:
