@@ -184,6 +184,7 @@ def _create(
         octant=__version__,
         placement=terms.placement or MemoryPlacement(),
         knobs=terms.knobs,
+        coverage=terms.coverage,
     )
     store = store_at(location, name, client_options=client_options, collection_options=collection_options)
     core = Core(store, representation, manifest, model, encoder)

@@ -483,7 +483,10 @@ def learn(
         digest = artifacts.digest(data)
         yield from core.store.write_artifact(digest, data)
     points = learned if unseen is None else unseen
-    curve = yield from step(lambda: _coverage(core, fresh, points, held_out=unseen is not None, queries=asked))
+    # Before the first fit there is only what a recommendation brought: its figures are about reading by that curve.
+    curve = core.manifest.coverage if fresh.learns and core.manifest.artifact is None else None
+    if curve is None:
+        curve = yield from step(lambda: _coverage(core, fresh, points, held_out=unseen is not None, queries=asked))
     manifest = replace(core.manifest, artifact=digest, coverage=curve)
     weighed = len(known) if known is not None and fresh.weighs_queries else 0
     count = given or len(sample)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from octant import durable
 from octant.errors import ArtifactError, InputError
 from octant.layout import HnswSettings, MemoryPlacement, SearchKnobs
+from octant.oversampling import CoverageCurve
 from octant.records import JSON, Distance
 from octant.version import __version__
 
@@ -100,6 +101,9 @@ class Recommendation:
         What it was measured on, in words.
     octant : str
         Version of the library that made it.
+    coverage : CoverageCurve or None
+        Of two stages: how many candidates they need, as measured with the figures. A collection that is made as
+        recommended goes by it instead of measuring its own, so that it reads what the figures are about.
 
     Examples
     --------
@@ -125,6 +129,7 @@ class Recommendation:
     unmet: tuple[str, ...] = ()
     source: str = ""
     octant: str = __version__
+    coverage: CoverageCurve | None = None
 
     def to_json(self) -> dict[str, JSON]:
         """The recommendation as JSON values."""
@@ -263,4 +268,5 @@ _READ: dict[str, Callable[[JSON], Any]] = {
     "unmet": _lines,
     "source": _text,
     "octant": _text,
+    "coverage": lambda value: None if value is None else CoverageCurve.from_json(value),
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from octant.errors import InputError, MismatchError
 from octant.layout import HnswSettings, MemoryPlacement, SearchKnobs
 from octant.manifest import Manifest
+from octant.oversampling import CoverageCurve
 from octant.recommendation import Recommendation
 from octant.records import Distance
 from octant.representation import Representation
@@ -26,6 +27,7 @@ class Terms:
     placement: MemoryPlacement | None = None
     knobs: SearchKnobs | None = None
     artifact: str | None = None
+    coverage: CoverageCurve | None = None
 
     def with_recommended(self, recommendation: Recommendation) -> Terms:
         """These terms with everything that a recommendation decides.
@@ -47,7 +49,7 @@ class Terms:
                     f"the recommendation was made for the {name} {_shown(meant)}, got {_shown(asked)}: its figures say "
                     "nothing about it, run octant tune for it"
                 )
-        decided = {name: getattr(recommendation, name) for name in (*_RECOMMENDED, "distance", "dimension")}
+        decided = {name: getattr(recommendation, name) for name in (*_RECOMMENDED, "distance", "dimension", "coverage")}
         return replace(self, **decided)
 
     def check(self, found: Manifest, *, foreign: bool) -> None:

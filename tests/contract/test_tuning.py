@@ -84,6 +84,24 @@ def test_what_was_recommended_can_be_built_and_does_what_was_expected(found: Stu
     assert footprint.per_vector(footprint.disk_bytes) == pytest.approx(expected[DISK].value, rel=0.1)
 
 
+def test_a_collection_reads_as_many_candidates_as_the_figures_are_about(tmp_path: Path) -> None:
+    """A curve of its own would be measured on other vectors, and bring another recall than was stated."""
+    x = clustered(1_500)
+    spec = "coarse=pca(16)|turbo4; fine=turbo8"
+    result = quick(x, Goal(min_recall=0.5), represent=[spec]).recommendation
+    assert result.represent == spec
+    assert result.coverage is not None
+    with Collection.create("made", location=tmp_path, recommendation=result, seed=5) as collection:
+        collection.add(vectors=x, ids=range(len(x)))
+        assert collection.info().coverage == result.coverage
+    with Collection.create("floats", location=tmp_path, represent="float32") as source:
+        source.add(vectors=x, ids=range(len(x)))
+    octant.compress("floats", location=tmp_path, into="small", recommendation=result)
+    with Collection.open("small", location=tmp_path) as collection:
+        assert collection.info().coverage == result.coverage
+        assert collection.manifest.artifact is not None
+
+
 def test_a_study_comes_back_from_json(found: Study, tmp_path: Path) -> None:
     found.save(tmp_path / "study.json")
     assert Study.load(tmp_path / "study.json") == found

@@ -140,6 +140,7 @@ def _core(
         octant=__version__,
         placement=part.placement,
         knobs=part.knobs,
+        coverage=part.coverage,
         source=part.name if order.in_place else None,
         foreign_ids=known is None or known.foreign_ids,
     )

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from octant.errors import InputError, TooFewVectorsError
 from octant.layout import HnswSettings, MemoryPlacement, SearchKnobs, Stages, VectorLayout, lay_out
 from octant.lifecycle.source import Embeddings, Source
+from octant.oversampling import CoverageCurve
 from octant.recommendation import Recommendation
 from octant.records import Placement, StorageNeeds
 from octant.representation import Representation
@@ -41,6 +42,8 @@ class Part:
     placement : MemoryPlacement
     knobs : SearchKnobs or None
         What searches of the target use that are given none.
+    coverage : CoverageCurve or None
+        How many candidates two stages need, where a recommendation says so.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Part:
     hnsw: HnswSettings
     placement: MemoryPlacement
     knobs: SearchKnobs | None
+    coverage: CoverageCurve | None = None
 
 
 @dataclass(frozen=True)
@@ -239,7 +243,9 @@ def _part(wish: Wish, source: Source, embeddings: Embeddings, choice: Choice) ->
     name = embeddings.name
     target = name if not wish.in_place else (f"{name}.{IN_PLACE}" if name else IN_PLACE)
     placement = terms.placement or MemoryPlacement(payload=_payload(source.schema))
-    return Part(name, target, representation.spec, terms.hnsw or embeddings.hnsw, placement, terms.knobs)
+    return Part(
+        name, target, representation.spec, terms.hnsw or embeddings.hnsw, placement, terms.knobs, terms.coverage
+    )
 
 
 def _payload(schema: CollectionSchema) -> Placement:

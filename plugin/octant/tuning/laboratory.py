@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from octant.errors import StoreError
 from octant.layout import SearchKnobs
+from octant.oversampling import CoverageCurve
 from octant.recommendation import Expected
 from octant.representation import Representation
 from octant.tuning.bench import REFERENCE, Bench, Probe
@@ -32,11 +33,14 @@ class Outcome:
         With the figures of the queries that select.
     stated : Trial or None
         With the figures of the others, per query too; None on the smaller samples, where those are not asked.
+    coverage : CoverageCurve or None
+        By which two stages read.
     """
 
     family: Family
     selected: Trial
     stated: Trial | None
+    coverage: CoverageCurve | None = None
 
     @property
     def trial(self) -> Trial:
@@ -69,7 +73,7 @@ class Laboratory:
             if record.failed is not None or knobs is None:
                 return [self._failed(family, rung, probe)]
             found = _part(probe.ask(knobs, self.deal.selecting), slice(0, self.deal.selecting))
-            return [Outcome(family, self._trial(family, rung, knobs, [probe], [found], None), None)]
+            return [Outcome(family, self._trial(family, rung, knobs, [probe], [found], None), None, record.curve)]
 
     def final(self, family: Family, size: int, rung: int, before: int | None) -> list[Outcome]:
         """Outcomes on the largest sample: settings of rising effort until the goal is met, each timed.
@@ -181,7 +185,7 @@ class Laboratory:
         ]
         columns = {self.goal.recall: found[-1].recall[split:], self.goal.ndcg: found[-1].ndcg[split:]}
         per_query = {name: values for name, values in columns.items() if values}
-        return Outcome(family, views[0], replace(views[1], per_query=per_query))
+        return Outcome(family, views[0], replace(views[1], per_query=per_query), probes[-1].record.curve)
 
     def _trial(
         self,

@@ -385,6 +385,7 @@ def _concluded(
         satisfied=not unmet(stated.at_full_size, goal),
         unmet=unmet(stated.at_full_size, goal),
         source=_in_words(source, dealt, stated, len(ids)),
+        coverage=chosen.coverage,
     )
     return Study(
         name=source.name,
