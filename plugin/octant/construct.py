@@ -36,6 +36,8 @@ def construct(cls: type[T], call: Call, text: str) -> T:
     except InputError as error:
         culprit = _culprit(str(error), arguments) or call
         refuse(f"{call.name}: {error}{_usage(cls)}", text, culprit, cause=error)
+    except TypeError as error:  # a word where a number is compared, in a constructor that does not look first
+        refuse(f"{call.name} takes no such arguments: {error}{_usage(cls)}", text, call, cause=error)
 
 
 def refuse(message: str, text: str, part: Call | Argument, *, cause: Exception | None = None) -> NoReturn:

@@ -43,6 +43,11 @@ def test_a_mistake_in_a_spec_is_pointed_at(spec: str, position: int, token: str,
     assert str(caught.value).endswith(f"\n  {spec}\n  {' ' * position}^")
 
 
+def test_a_word_where_a_number_belongs_is_a_mistake_in_the_spec() -> None:
+    with pytest.raises(SpecError, match=r"listwise.*\n  first_stage > listwise\(window=abc\)"):
+        reranker("first_stage > listwise(window=abc)", last_number)
+
+
 def test_a_pipeline_of_quantizers_has_no_arrows() -> None:
     from octant import quantizer
 
