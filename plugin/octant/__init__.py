@@ -1,5 +1,8 @@
 """Compress the embeddings of a RAG application inside a stock Qdrant, retrieve, and know what it cost."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from octant import errors
 from octant.collection import Collection, CollectionInfo
 from octant.diversify import diversify, maximal_marginal_relevance
@@ -7,9 +10,6 @@ from octant.embedders import Embedder, embedder
 from octant.evaluate import evaluate
 from octant.fusion import Fusion
 from octant.layout import HnswSettings, MemoryPlacement, SearchKnobs
-from octant.lifecycle.compress import acompress, aplan_compression, compress, plan_compression
-from octant.lifecycle.plan import CompressPlan
-from octant.lifecycle.report import CompressReport
 from octant.recommendation import Expected, Recommendation
 from octant.records import (
     Candidate,
@@ -25,8 +25,14 @@ from octant.records import (
 from octant.representation import Representation, quantizer
 from octant.rerank_report import OutputNote, RerankReport
 from octant.reranking import reranker
-from octant.tuning.run import tune
 from octant.version import __version__
+
+if TYPE_CHECKING:
+    from octant import tuning
+    from octant.lifecycle.compress import acompress, aplan_compression, compress, plan_compression
+    from octant.lifecycle.plan import CompressPlan
+    from octant.lifecycle.report import CompressReport
+    from octant.tuning.run import tune
 
 __all__ = [
     "Candidate",
@@ -65,4 +71,28 @@ __all__ = [
     "quantizer",
     "reranker",
     "tune",
+    "tuning",
 ]
+
+_LATER = {
+    "CompressPlan": "octant.lifecycle.plan",
+    "CompressReport": "octant.lifecycle.report",
+    "acompress": "octant.lifecycle.compress",
+    "aplan_compression": "octant.lifecycle.compress",
+    "compress": "octant.lifecycle.compress",
+    "plan_compression": "octant.lifecycle.compress",
+    "tune": "octant.tuning.run",
+}
+"""What an application that only searches need not load."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "tuning":
+        return import_module("octant.tuning")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
