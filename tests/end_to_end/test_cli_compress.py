@@ -113,7 +113,9 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(place):
     with Collection.open("docs", location=place / "data") as made:
         x = np.random.default_rng(1).standard_normal((12_000, DIM)).astype(np.float32)
         made.add(vectors=x, ids=range(COUNT, COUNT + len(x)), optimize=False)
-    code = "from octant.cli.app import main; main()"
+    # Where the tests run in the background a child inherits that Ctrl-C is ignored.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; from octant.cli.app import main; main()"
     order = [sys.executable, "-c", code, "compress", "docs", "--into", "small", "--represent", "turbo8"]
     process = subprocess.Popen(order, stderr=subprocess.PIPE, text=True)
     seen = ""

@@ -110,7 +110,9 @@ def test_mistakes_end_in_one_line(tmp_path: Path) -> None:
 
 
 def octant(*arguments: str) -> subprocess.Popen[bytes]:
-    code = "import sys; from octant.cli.app import main; sys.argv = ['octant', *sys.argv[1:]]; main()"
+    # Where the tests run in the background a child inherits that Ctrl-C is ignored.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; import sys; from octant.cli.app import main; sys.argv = ['octant', *sys.argv[1:]]; main()"
     command = [sys.executable, "-c", code, "tune", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
