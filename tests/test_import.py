@@ -12,7 +12,8 @@ HEAVY = (
     "torch", "transformers", "sentence_transformers", "sklearn", "scipy", "qdrant_client", "grpc", "typer",
     "langchain", "langchain_core", "langchain_text_splitters", "langchain_qdrant", "octant_langchain",
 )  # fmt: skip
-SECONDS = 0.3
+TIMES_NUMPY = 4.0
+"""Between two and three as this is written; qdrant-client alone is ten."""
 
 
 def in_subprocess(code: str) -> str:
@@ -41,10 +42,13 @@ def test_import_octant_langchain_loads_no_extra(package: str) -> None:
     assert package not in loaded_by("import octant_langchain")
 
 
-def test_import_octant_takes_under_three_tenths_of_a_second() -> None:
-    # Processor time, best of several: what other processes do on the machine is not octant's cost.
-    code = "import time; start = time.process_time(); import octant; print(time.process_time() - start)"
-    assert min(float(in_subprocess(code)) for _ in range(5)) < SECONDS
+def test_import_octant_costs_little_more_than_numpy() -> None:
+    # Processor time, best of several, as a ratio: what other processes do on the machine is not octant's cost.
+    def seconds(package: str) -> float:
+        code = f"import time; start = time.process_time(); import {package}; print(time.process_time() - start)"
+        return min(float(in_subprocess(code)) for _ in range(5))
+
+    assert seconds("octant") < TIMES_NUMPY * seconds("numpy")
 
 
 def test_importing_is_silent() -> None:
