@@ -78,7 +78,7 @@ def _grid(dim: int) -> list[str]:
     turbo8 = [*(f"pca({m})|turbo8" for m in _parts(dim, (2 / 3, 3 / 4))), "turbo8"]
     tiny, small, half = (f"pca({m})|turbo4" for m in _parts(dim, (1 / 6, 1 / 4, 1 / 2), distinct=False))
     copies = [f"{over}|{copy}" for over in (*turbo4[:3], *turbo8) for copy in ("turbo(1)", "bq(1)")]
-    between = ["transform(3.5)", "transform(4)", "transform(5)"]
+    between = [f"transform({bits})" for bits in ("3", "3.5", "4", "5")]
     staged = [f"coarse={coarse}; fine={fine}" for coarse in (tiny, small) for fine in (*turbo4[1:], *between, *turbo8)]
     learned = [
         *(f"coarse=binary({bits}); fine={fine}" for bits in _words(dim, (1 / 3, 1)) for fine in (turbo4[1], "turbo8")),
