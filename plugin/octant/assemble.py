@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from octant import registry
-from octant.construct import construct, refuse
-from octant.errors import InputError, PluginError, SpecError, UnknownPluginError
+from octant.construct import construct, refuse, registered
+from octant.errors import InputError
 from octant.quantizers.base import Quantizer, SecondCopy
 from octant.quantizers.chain import Chain
 from octant.records import Distance, StorageNeeds
@@ -88,17 +87,7 @@ def quantizer_class(name: str, *, call: Call | None = None, text: str = "") -> t
     PluginError
         If the plugin is not a quantizer of that name, or cannot be imported.
     """
-    try:
-        cls = registry.load("quantizers", name)
-    except UnknownPluginError as error:
-        if call is None:
-            raise
-        raise SpecError(str(error), text=text, position=call.position, token=name) from error
-    if not (isinstance(cls, type) and issubclass(cls, Quantizer)):
-        raise PluginError(f"the plugin {name!r} must be a subclass of octant.quantizers.Quantizer, got {cls!r}")
-    if cls.name != name:
-        raise PluginError(f"the plugin {name!r} is a quantizer that calls itself {cls.name!r}: the two must be equal")
-    return cls
+    return registered("quantizers", Quantizer, name, call=call, text=text)  # type: ignore[type-abstract]
 
 
 # -- composition ---------------------------------------------------------------------------------

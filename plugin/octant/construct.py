@@ -1,4 +1,4 @@
-"""From a call in a spec string to an object: arguments bound and checked.
+"""From a call in a spec string to an object: its class looked up, arguments bound and checked.
 
 Every refusal is a :class:`SpecError` that points at the wrong part of the text.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import inspect
 from typing import ClassVar, NoReturn, Protocol, TypeVar
 
-from octant.errors import InputError, SpecError
+from octant import registry
+from octant.errors import InputError, PluginError, SpecError, UnknownPluginError
 from octant.spec import Argument, Call, nearest
 
 
@@ -38,6 +39,29 @@ def construct(cls: type[T], call: Call, text: str) -> T:
         refuse(f"{call.name}: {error}{_usage(cls)}", text, culprit, cause=error)
     except TypeError as error:  # a word where a number is compared, in a constructor that does not look first
         refuse(f"{call.name} takes no such arguments: {error}{_usage(cls)}", text, call, cause=error)
+
+
+def registered(group: registry.Group, base: type[T], name: str, *, call: Call | None = None, text: str = "") -> type[T]:
+    """The class that is registered in ``group`` as ``name``; a ``call`` is the place in a spec that names it.
+
+    Raises
+    ------
+    UnknownPluginError, or SpecError where there is a ``call``
+    PluginError
+        If the plugin is no subclass of ``base`` of that name, or cannot be imported.
+    """
+    try:
+        cls = registry.load(group, name)
+    except UnknownPluginError as error:
+        if call is None:
+            raise
+        raise SpecError(str(error), text=text, position=call.position, token=name) from error
+    kind = group.removesuffix("s")
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise PluginError(f"the plugin {name!r} must be a subclass of octant.{group}.{base.__name__}, got {cls!r}")
+    if cls.name != name:
+        raise PluginError(f"the plugin {name!r} is a {kind} that calls itself {cls.name!r}: the two must be equal")
+    return cls
 
 
 def refuse(message: str, text: str, part: Call | Argument, *, cause: Exception | None = None) -> NoReturn:

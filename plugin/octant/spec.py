@@ -19,6 +19,7 @@ Only the syntax is known here; :mod:`octant.assemble` knows what the names stand
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -79,6 +80,19 @@ class Call:
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(map(str, self.arguments))})" if self.arguments else self.name
+
+    @classmethod
+    def of(cls, name: str, made: object) -> Call:
+        """The call that makes ``made``, which keeps its constructor's arguments; those at their defaults left out."""
+        arguments: list[Argument] = []
+        named = False
+        for keyword, parameter in inspect.signature(type(made)).parameters.items():
+            value = getattr(made, keyword)
+            if parameter.default is not parameter.empty and parameter.default == value:
+                named = True
+            else:
+                arguments.append(Argument(value, keyword if named else None))
+        return cls(name, tuple(arguments))
 
 
 @dataclass(frozen=True)

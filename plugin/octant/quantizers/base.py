@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from octant.errors import DimensionError, InputError, NotFittedError, TooFewVectorsError
 from octant.records import JSON, CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
-from octant.spec import Argument, Call
+from octant.spec import Call
 from octant.vectors import as_matrix, as_rows, drawn, similarity
 from octant.work import QUIET, Work
 
@@ -340,15 +340,7 @@ class Quantizer(ABC):
 
     def __repr__(self) -> str:
         """The spec that makes an unfitted one; arguments at their defaults are left out."""
-        arguments: list[Argument] = []
-        named = False
-        for name, parameter in inspect.signature(type(self)).parameters.items():
-            value = getattr(self, name)
-            if parameter.default is not parameter.empty and parameter.default == value:
-                named = True
-            else:
-                arguments.append(Argument(value, name if named else None))
-        return str(Call(self.name, tuple(arguments)))
+        return str(Call.of(self.name, self))
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self) or other.config != self.config or other.fitted != self.fitted:

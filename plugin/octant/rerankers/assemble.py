@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from octant import registry
-from octant.construct import construct, refuse
-from octant.errors import InputError, PluginError, SpecError, UnknownPluginError
+from octant.construct import construct, refuse, registered
+from octant.errors import InputError
 from octant.rerankers.base import Reranker
 from octant.rerankers.chain import Chain, Stage
 from octant.rerankers.settings import whole
@@ -23,17 +22,7 @@ def reranker_class(name: str, *, call: Call | None = None, text: str = "") -> ty
     PluginError
         If the plugin is not a reranker of that name, or cannot be imported.
     """
-    try:
-        cls = registry.load("rerankers", name)
-    except UnknownPluginError as error:
-        if call is None:
-            raise
-        raise SpecError(str(error), text=text, position=call.position, token=name) from error
-    if not (isinstance(cls, type) and issubclass(cls, Reranker)):
-        raise PluginError(f"the plugin {name!r} must be a subclass of octant.rerankers.Reranker, got {cls!r}")
-    if cls.name != name:
-        raise PluginError(f"the plugin {name!r} is a reranker that calls itself {cls.name!r}: the two must be equal")
-    return cls
+    return registered("rerankers", Reranker, name, call=call, text=text)  # type: ignore[type-abstract]
 
 
 def assembled(spec: str | Reranker) -> Reranker:

@@ -20,7 +20,7 @@ from octant.rerankers.ledger import Ledger
 from octant.rerankers.order import Order
 from octant.rerankers.run import Run
 from octant.rerankers.settings import Settings, whole
-from octant.spec import Argument, Call
+from octant.spec import Call
 
 
 class Reranker(ABC):
@@ -150,15 +150,7 @@ class Reranker(ABC):
 
     def __repr__(self) -> str:
         """The spec that makes it; arguments at their defaults are left out."""
-        arguments: list[Argument] = []
-        named = False
-        for name, parameter in inspect.signature(type(self)).parameters.items():
-            value = getattr(self, name)
-            if parameter.default is not parameter.empty and parameter.default == value:
-                named = True
-            else:
-                arguments.append(Argument(value, name if named else None))
-        return str(Call(self.name, tuple(arguments)))
+        return str(Call.of(self.name, self))
 
     # -- how it is done ------------------------------------------------------------------------
 

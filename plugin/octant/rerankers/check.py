@@ -15,6 +15,7 @@ from typing import Any, get_args
 import numpy as np
 
 from octant.errors import InputError, RerankError
+from octant.promises import must, must_raise
 from octant.records import Candidate, Ranking
 from octant.rerank_report import RerankReport, ScoreKind
 from octant.rerankers.base import Reranker
@@ -93,7 +94,7 @@ def _ranking(n: int, dim: int) -> Ranking:
 def _check_configuration(reranker: Reranker) -> None:
     for stage in reranker.stages:
         again = type(stage)(**stage.config)
-        assert repr(again) == repr(stage), f"{stage!r} must be rebuilt from its config, got {again!r}"
+        must(repr(again) == repr(stage), f"{stage!r} must be rebuilt from its config, got {again!r}")
 
 
 def _check_result(reranker: Reranker, ranking: Ranking) -> None:
@@ -102,52 +103,60 @@ def _check_result(reranker: Reranker, ranking: Ranking) -> None:
     _check_untouched(reranker, ranking, before)
     _check_permutation(reranker, done, ranking, len(ranking))
     _check_scores(reranker, done, ranking)
-    report = done.report
-    assert isinstance(report, RerankReport), f"{reranker!r} must give a report, got {report!r}"
-    assert report.failure is None, f"{reranker!r} must work on ordinary passages, but failed: {report.failure}"
+    report = _report(reranker, done)
+    must(report.failure is None, f"{reranker!r} must work on ordinary passages, but failed: {report.failure}")
     if not report.count("fell back") and report.ended_early is None:
         _check_ties(reranker, done, ranking)
 
 
+def _report(reranker: Reranker, done: Ranking) -> RerankReport:
+    if not isinstance(done.report, RerankReport):
+        raise AssertionError(f"{reranker!r} must give a report, got {done.report!r}")
+    return done.report
+
+
 def _check_untouched(reranker: Reranker, after: Ranking, before: Ranking) -> None:
-    assert after == before, f"{reranker!r} must not change the ranking it is given"
+    must(after == before, f"{reranker!r} must not change the ranking it is given")
     for one, other in zip(after, before, strict=True):
         same = one.vector is other.vector is None or np.array_equal(one.vector, other.vector)  # type: ignore[arg-type]
-        assert same, f"{reranker!r} must not change the vectors of the candidates"
+        must(same, f"{reranker!r} must not change the vectors of the candidates")
 
 
 def _check_permutation(reranker: Reranker, done: Ranking, ranking: Ranking, count: int) -> None:
-    assert len(done) == count, f"{reranker!r} must return {count} candidates, got {len(done)}"
-    assert len(set(done.ids)) == len(done), f"{reranker!r} must not return a candidate twice, got {done.ids}"
+    must(len(done) == count, f"{reranker!r} must return {count} candidates, got {len(done)}")
+    must(len(set(done.ids)) == len(done), f"{reranker!r} must not return a candidate twice, got {done.ids}")
     invented = set(done.ids) - set(ranking.ids)
-    assert not invented, f"{reranker!r} must not invent candidates, got {sorted(map(str, invented))}"
+    must(not invented, f"{reranker!r} must not invent candidates, got {sorted(map(str, invented))}")
     given = {candidate.id: candidate for candidate in ranking}
     for candidate in done:
         old = given[candidate.id]
-        assert (candidate.text, candidate.payload) == (old.text, old.payload), (
-            f"{reranker!r} must return the candidates as they were, got {candidate} for {old}"
+        must(
+            (candidate.text, candidate.payload) == (old.text, old.payload),
+            f"{reranker!r} must return the candidates as they were, got {candidate} for {old}",
         )
-        assert candidate.first_stage_score == old.score, (
-            f"{reranker!r} must keep the first-stage score {old.score}, got {candidate.first_stage_score}"
+        must(
+            candidate.first_stage_score == old.score,
+            f"{reranker!r} must keep the first-stage score {old.score}, got {candidate.first_stage_score}",
         )
 
 
 def _check_scores(reranker: Reranker, done: Ranking, ranking: Ranking) -> None:
-    assert done.score_kind in get_args(ScoreKind), f"{reranker!r}: unknown kind of score {done.score_kind!r}"
-    assert all(map(math.isfinite, done.scores)), f"{reranker!r} must give finite scores, got {done.scores}"
-    assert all(a >= b for a, b in pairwise(done.scores)), f"{reranker!r}: scores must not rise, got {done.scores}"
+    must(done.score_kind in get_args(ScoreKind), f"{reranker!r}: unknown kind of score {done.score_kind!r}")
+    must(all(map(math.isfinite, done.scores)), f"{reranker!r} must give finite scores, got {done.scores}")
+    must(all(a >= b for a, b in pairwise(done.scores)), f"{reranker!r}: scores must not rise, got {done.scores}")
     low, high = _RANGES.get(done.score_kind, (-math.inf, math.inf))
-    assert all(low - 1e-6 <= score <= high + 1e-6 for score in done.scores), (
-        f"{reranker!r}: a {done.score_kind} lies between {low} and {high}, got {done.scores}"
+    must(
+        all(low - 1e-6 <= score <= high + 1e-6 for score in done.scores),
+        f"{reranker!r}: a {done.score_kind} lies between {low} and {high}, got {done.scores}",
     )
     if done.score_kind == "first stage":
-        assert done.ids == ranking.ids, f"{reranker!r} has another order than the search, but its scores"
+        must(done.ids == ranking.ids, f"{reranker!r} has another order than the search, but its scores")
 
 
 def _check_ties(reranker: Reranker, done: Ranking, ranking: Ranking) -> None:
     places = [ranking.ids.index(candidate.id) for candidate in done]
     for (score, place), (next_score, next_place) in pairwise(zip(done.scores, places, strict=True)):
-        assert score > next_score or place < next_place, f"{reranker!r} must leave equal scores in their order"
+        must(score > next_score or place < next_place, f"{reranker!r} must leave equal scores in their order")
 
 
 def _check_cut(reranker: Reranker, ranking: Ranking) -> None:
@@ -160,9 +169,9 @@ def _check_twins(reranker: Reranker, ranking: Ranking) -> None:
     plain = reranker.rerank(_QUERY, ranking, 3)
     with ThreadPoolExecutor(1) as pool:  # the caller may be within an event loop
         awaited = pool.submit(lambda: asyncio.run(reranker.arerank(_QUERY, ranking, 3))).result()
-    assert awaited.ids == plain.ids, f"{reranker!r}: arerank must agree with rerank, got {awaited.ids}, {plain.ids}"
+    must(awaited.ids == plain.ids, f"{reranker!r}: arerank must agree with rerank, got {awaited.ids}, {plain.ids}")
     same = np.allclose(awaited.scores, plain.scores, atol=1e-5)
-    assert same, f"{reranker!r}: arerank must score as rerank does, got {awaited.scores}, {plain.scores}"
+    must(same, f"{reranker!r}: arerank must score as rerank does, got {awaited.scores}, {plain.scores}")
 
 
 def _check_small(reranker: Reranker, ranking: Ranking) -> None:
@@ -171,8 +180,8 @@ def _check_small(reranker: Reranker, ranking: Ranking) -> None:
         done = reranker.rerank(_QUERY, few)
         _check_permutation(reranker, done, few, count)
         _check_scores(reranker, done, few)
-        assert done.report is not None, f"{reranker!r} must report on a ranking of {count} too"
-        assert count or not done.report.calls, f"{reranker!r} must not ask about an empty ranking"
+        report = _report(reranker, done)
+        must(count or not report.calls, f"{reranker!r} must not ask about an empty ranking")
 
 
 def _check_without_text(reranker: Reranker, ranking: Ranking) -> None:
@@ -196,15 +205,15 @@ def _with_texts(ranking: Ranking, texts: list[str | None]) -> Ranking:
 def _check_blank_query(kind: Reranker, strict: Reranker, ranking: Ranking) -> None:
     for query in ("", " \n\t"):
         _check_unchanged(kind, kind.rerank(query, ranking), ranking, f"for the query {query!r}")
-        _must_raise(RerankError, partial(strict.rerank, query, ranking), f"{strict!r}: a blank query")
+        must_raise(RerankError, partial(strict.rerank, query, ranking), f"{strict!r}: a blank query")
 
 
 def _check_refusals(reranker: Reranker, ranking: Ranking) -> None:
     wrong: tuple[Any, ...] = (0, -1, 1.5, True)
     for k in wrong:
-        _must_raise(InputError, partial(reranker.rerank, _QUERY, ranking, k), f"{reranker!r}: k={k!r}")
-    _must_raise(InputError, lambda: reranker.rerank(None, ranking), f"{reranker!r}: no query")  # type: ignore[arg-type]
-    _must_raise(InputError, lambda: reranker.rerank(_QUERY, ["text"]), f"{reranker!r}: no ranking")  # type: ignore[arg-type]
+        must_raise(InputError, partial(reranker.rerank, _QUERY, ranking, k), f"{reranker!r}: k={k!r}")
+    must_raise(InputError, lambda: reranker.rerank(None, ranking), f"{reranker!r}: no query")  # type: ignore[arg-type]
+    must_raise(InputError, lambda: reranker.rerank(_QUERY, ["text"]), f"{reranker!r}: no ranking")  # type: ignore[arg-type]
 
 
 def _check_failing_model(kind: Reranker, strict: Reranker, ranking: Ranking) -> None:
@@ -214,18 +223,16 @@ def _check_failing_model(kind: Reranker, strict: Reranker, ranking: Ranking) -> 
     if all(stage.needs_llm for stage in kind.stages):
         done = _asking(kind, failing).rerank(_QUERY, ranking)
         _check_unchanged(kind, done, ranking, "when the model fails")
-    _must_raise(
-        RerankError, lambda: _asking(strict, failing).rerank(_QUERY, ranking), f"{strict!r}: a model that fails"
-    )
+    must_raise(RerankError, lambda: _asking(strict, failing).rerank(_QUERY, ranking), f"{strict!r}: a model that fails")
 
 
 def _check_silent_model(reranker: Reranker, ranking: Ranking) -> None:
     done = _asking(reranker, lambda _: "").rerank(_QUERY, ranking)
     _check_permutation(reranker, done, ranking, len(ranking))
     if all(stage.needs_llm for stage in reranker.stages):
-        assert done.ids == ranking.ids, f"{reranker!r} must leave what the model does not mention in its order"
+        must(done.ids == ranking.ids, f"{reranker!r} must leave what the model does not mention in its order")
         told = done.report is not None and (done.report.count("fell back") or done.report.failure)
-        assert told, f"{reranker!r} must report that a model without a word made it fall back"
+        must(told, f"{reranker!r} must report that a model without a word made it fall back")
 
 
 def _asking(reranker: Reranker, llm: Callable[[str], str]) -> Reranker:
@@ -233,15 +240,6 @@ def _asking(reranker: Reranker, llm: Callable[[str], str]) -> Reranker:
 
 
 def _check_unchanged(reranker: Reranker, done: Ranking, ranking: Ranking, when: str) -> None:
-    assert done.ids == ranking.ids, f"{reranker!r} must return the first-stage order {when}, got {done.ids}"
-    assert done.scores == ranking.scores, f"{reranker!r} must return the first-stage scores {when}, got {done.scores}"
-    assert done.report is not None, f"{reranker!r} must report {when}"
-    assert done.report.failure, f"{reranker!r} must say in the report why it did nothing {when}"
-
-
-def _must_raise(error: type[Exception], call: Callable[[], object], what: str) -> None:
-    try:
-        call()
-    except error:
-        return
-    raise AssertionError(f"{what} must raise {error.__name__}")
+    must(done.ids == ranking.ids, f"{reranker!r} must return the first-stage order {when}, got {done.ids}")
+    must(done.scores == ranking.scores, f"{reranker!r} must return the first-stage scores {when}, got {done.scores}")
+    must(_report(reranker, done).failure, f"{reranker!r} must say in the report why it did nothing {when}")
