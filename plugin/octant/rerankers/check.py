@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -110,9 +110,8 @@ def _check_result(reranker: Reranker, ranking: Ranking) -> None:
 
 
 def _report(reranker: Reranker, done: Ranking) -> RerankReport:
-    if not isinstance(done.report, RerankReport):
-        raise AssertionError(f"{reranker!r} must give a report, got {done.report!r}")
-    return done.report
+    must(isinstance(done.report, RerankReport), f"{reranker!r} must give a report, got {done.report!r}")
+    return cast("RerankReport", done.report)
 
 
 def _check_untouched(reranker: Reranker, after: Ranking, before: Ranking) -> None:
