@@ -10,6 +10,7 @@ from octant.embedders import Embedder, embedder
 from octant.evaluate import evaluate
 from octant.fusion import Fusion
 from octant.layout import HnswSettings, MemoryPlacement, SearchKnobs
+from octant.rankings import Rankings
 from octant.recommendation import Expected, Recommendation
 from octant.records import (
     Candidate,
@@ -52,6 +53,7 @@ __all__ = [
     "MemoryPlacement",
     "OutputNote",
     "Ranking",
+    "Rankings",
     "Recommendation",
     "Representation",
     "RerankReport",
