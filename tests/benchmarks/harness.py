@@ -102,13 +102,18 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def finish(name: str, text: str, results: Mapping[str, object], bars: Sequence[Bar]) -> NoReturn:
     """Print the table and the bars, keep both as JSON, and exit with 1 where a bar was missed."""
+    report(name, text, results, bars)
+    raise SystemExit(0 if all(bar.kept for bar in bars) else 1)
+
+
+def report(name: str, text: str, results: Mapping[str, object], bars: Sequence[Bar]) -> None:
+    """Print the table and the bars, and keep both as JSON."""
     print(text, *bars, sep="\n")
     path = ROOT / "benchmark-results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    report = {"benchmark": name, "machine": _machine(), **results, "bars": [asdict(bar) for bar in bars]}
-    path.write_text(json.dumps(report, indent=1) + "\n")
+    kept = {"benchmark": name, "machine": _machine(), **results, "bars": [asdict(bar) for bar in bars]}
+    path.write_text(json.dumps(kept, indent=1) + "\n")
     print(f"-> {path.relative_to(ROOT)}")
-    raise SystemExit(0 if all(bar.kept for bar in bars) else 1)
 
 
 def _machine() -> dict[str, object]:

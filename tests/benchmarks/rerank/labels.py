@@ -3,12 +3,11 @@
 Pointwise: GPT-4o's grades 0 to 3 (UMBRELA) of TREC DL passages, as its answers about BM25's top 100; nDCG@10 must reach
 what the grades allow. A passage without a recorded grade gets the answer 0. Pairwise: GPT-4o's raw answers to 4,285
 pairs, asked in both orders; the outcome, ties counted, against the recorded one.
-
-    python tests/benchmarks/rerank_labels.py
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import gzip
 import re
@@ -17,8 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from harness import Bar, data_folder, finish, parser, table
-from rerank_replay import ndcg, read_lines, read_qrels
+from harness import Bar, data_folder, table
+from parts import Outcome
+from replay import ndcg, read_lines, read_qrels
 
 import octant
 from octant.records import Candidate, Ranking
@@ -28,8 +28,7 @@ LIFTS = {"dl19": (0.506, 0.721), "dl20": (0.480, 0.696)}
 _QUOTED = re.compile(r"<passage>(.*?)</passage>")
 
 
-def main() -> None:
-    parser(__doc__).parse_args()
+def measure(asked: argparse.Namespace) -> Outcome:
     labels = data_folder("llm-outputs") / "llm-relevance-labels-dl"
     rows, bars = [], []
     for name, (before, after) in LIFTS.items():
@@ -41,7 +40,7 @@ def main() -> None:
     asked = sum(outcomes.values())
     text = table(("", "BM25", "reranked"), rows) + f"\n\npairs: {dict(outcomes)}, {agree} of {asked} as recorded"
     bars.append(Bar("recorded preferences come out", f"{agree} of {asked}, {outcomes['tie']} ties", agree >= asked - 3))
-    finish("rerank-labels", text, {"pointwise": rows, "pairs": dict(outcomes), "as_recorded": agree}, bars)
+    return Outcome(text, {"pointwise": rows, "pairs": dict(outcomes), "as_recorded": agree}, bars)
 
 
 def pointwise(name: str, labels: Path, corpus: Path) -> tuple[float, float]:
@@ -102,7 +101,3 @@ def read_run(path: Path) -> dict[str, list[str]]:
             query, _, docid, *_ = line.split()
             run[query].append(docid)
     return {query: docids[:100] for query, docids in run.items()}
-
-
-if __name__ == "__main__":
-    main()

@@ -7,12 +7,11 @@ answer is then translated to the passages that are there.
 
 Log-probabilities: 43,335 judgements of GPT-4 Turbo (AlpacaEval 2), whose stored probabilities must come out again, and
 3,209 of them in OpenAI's own form.
-
-    python tests/benchmarks/rerank_replay.py
 """
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 import math
@@ -23,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from harness import Bar, data_folder, finish, parser, table
+from harness import Bar, data_folder, table
+from parts import Outcome
 
 import octant
 from octant.records import Candidate, Ranking
@@ -81,14 +81,13 @@ class Replayed:
         return re.sub(r"\d+", place, window["response"])
 
 
-def main() -> None:
-    parser(__doc__).parse_args()
+def measure(asked: argparse.Namespace) -> Outcome:
     folder = data_folder("llm-outputs")
     listwise, rows, bars = replay_listwise(folder / "rankllm-listwise-responses")
     logprobs, more_bars = replay_logprobs(folder / "alpacaeval-gpt4-logprobs")
     header = ("model", "rankings", "answers", "parsed", "repaired", "fell back", "nDCG@10 Octant", "recorded rule")
     text = table(header, rows) + "\n\n" + "\n".join(f"{name}: {value}" for name, value in logprobs.items())
-    finish("rerank-replay", text, {"listwise": listwise, "logprobs": logprobs}, [*bars, *more_bars])
+    return Outcome(text, {"listwise": listwise, "logprobs": logprobs}, [*bars, *more_bars])
 
 
 def replay_listwise(folder: Path) -> tuple[dict, list[Sequence[object]], list[Bar]]:
@@ -211,7 +210,3 @@ def _dcg(grades: Sequence[int]) -> float:
 def read_lines(path: Path) -> Iterator[dict]:
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
         yield from map(json.loads, file)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,23 @@
+"""The evidence for rerankers: recorded models, attacks on parsers, peers, cost against quality, and no LLM at all.
+
+python tests/benchmarks/rerank [PART ...] [--cache DIR] [--questions N] [--peers DIR]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
+
+import parts  # noqa: E402  # from the folder above
+
+PARTS = ("replay", "labels")
+
+if __name__ == "__main__":
+    arguments = parts.options(__doc__, FOLDER, PARTS)
+    arguments.add_argument(
+        "--peers", type=Path, metavar="DIR", help="virtual environment with the other libraries; made where missing"
+    )
+    parts.run(arguments)
