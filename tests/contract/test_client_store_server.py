@@ -236,12 +236,13 @@ def test_optimize_wakes_a_restarted_server(server: FakeQdrant) -> None:
     assert [request.body for request in server.seen("PATCH")] == [{"optimizers_config": {}}]
 
 
-def test_optimize_does_not_wait_for_ever(server: FakeQdrant) -> None:
-    store = connect(server, optimize_timeout_s=0.05)
+def test_optimize_does_not_wait_for_ever_nor_ask_without_pause(server: FakeQdrant) -> None:
+    store = connect(server, optimize_timeout_s=0.3)
     run(store.create(LAYOUTS["unnamed"], {}))
-    server.statuses = ["yellow"] * 50
-    with pytest.raises(UnavailableError, match=r"still being optimized after 0.05 s: the server goes on"):
+    server.status = "yellow"
+    with pytest.raises(UnavailableError, match=r"still being optimized after 0.3 s: the server goes on"):
         run(store.optimize())
+    assert len(server.seen("GET", "/docs")) <= 4  # at 0, 0.1, 0.25 and 0.475 s; fewer where each takes long
 
 
 def usage(disk: int, ram: int = 0, cache: int = 0) -> dict[str, int]:

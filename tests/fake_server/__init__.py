@@ -44,7 +44,7 @@ Trouble = Callable[[Request], Fault | None]
 
 @dataclass
 class FakeQdrant:
-    """A server's state. ``trouble`` is asked before every request."""
+    """A server's state. ``trouble`` is asked before every request; ``status`` is told once ``statuses`` are used up."""
 
     version: str = "1.20.0"
     url: str = ""
@@ -53,6 +53,7 @@ class FakeQdrant:
     aliases: dict[str, str] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     statuses: list[str] = field(default_factory=list)
+    status: str = "green"
     memory: dict[str, Any] | None = None
     trouble: Trouble = lambda request: None
     guard: threading.Lock = field(default_factory=threading.Lock)
@@ -165,7 +166,7 @@ class FakeQdrant:
         params = {key: made[key] for key in _PARAMS if key in made}
         optimizers = {"deleted_threshold": 0.2, "vacuum_min_vector_number": 1000, "default_segment_number": 0}
         return {
-            "status": self.statuses.pop(0) if self.statuses else "green",
+            "status": self.statuses.pop(0) if self.statuses else self.status,
             "optimizer_status": "ok",
             "points_count": len(self.points[name]),
             "segments_count": 3,

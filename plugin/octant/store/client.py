@@ -513,17 +513,17 @@ class ClientStore(Store):
         wait, quiet = 0.1, self._connection.local
         while not quiet:
             # A server is green for a moment between a write and the optimizer's start: look twice.
-            quiet = (yield from self._is_green()) and (yield from self._is_green(after=wait))
-            if not quiet and time.monotonic() > deadline:
+            green = yield from self._is_green()
+            if not green and time.monotonic() > deadline:
                 raise UnavailableError(
                     f"collection {self._name!r} at {self._connection.location} is still being optimized after "
                     f"{self._optimize_timeout_s:g} s: the server goes on by itself, call optimize again to wait for it"
                 )
+            yield from _pause(wait)
+            quiet = green and (yield from self._is_green())
             wait = min(wait * 1.5, LONGEST_POLL_S)
 
-    def _is_green(self, after: float = 0.0) -> Flow[bool]:
-        if after:
-            yield from step(lambda: time.sleep(after), lambda: asyncio.sleep(after))
+    def _is_green(self) -> Flow[bool]:
         info = yield from self._info()
         if info.status == models.CollectionStatus.RED:
             raise StoreError(
@@ -578,6 +578,10 @@ class ClientStore(Store):
         parts = answers.held((yield from self._memory_report()), client_schema.schema(info).layout)
         silent = () if parts else (f"{self._connection.location} reports no memory of its collections",)
         return Residency(parts, "api" if parts else "none", unknown=silent)
+
+
+def _pause(seconds: float) -> Flow[None]:
+    yield from step(lambda: time.sleep(seconds), lambda: asyncio.sleep(seconds))
 
 
 def _drop_vector(collection: str, name: str, client: Any) -> Any:
