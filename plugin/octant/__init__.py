@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from octant import errors
 from octant.collection import Collection, CollectionInfo
+from octant.decision import Decision
 from octant.diversify import diversify, maximal_marginal_relevance
 from octant.embedders import Embedder, embedder
 from octant.evaluate import evaluate
@@ -42,6 +43,7 @@ __all__ = [
     "Component",
     "CompressPlan",
     "CompressReport",
+    "Decision",
     "Distance",
     "Embedder",
     "EmbeddingIdentity",
