@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -60,8 +61,17 @@ class Laboratory:
         For samples whose figures are stated, and for those that only sort out what surely fails.
     """
 
-    def __init__(self, deal: Deal, goal: Goal, seed: int, ledger: Ledger, rough: Ledger) -> None:
-        self.deal, self.goal = deal, goal
+    def __init__(
+        self,
+        deal: Deal,
+        goal: Goal,
+        seed: int,
+        ledger: Ledger,
+        rough: Ledger,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.deal, self.goal, self._clock = deal, goal, clock
         self._seed, self._ledger, self._rough = seed, ledger, rough
         self._benches: dict[int, Bench] = {}
 
@@ -170,7 +180,9 @@ class Laboratory:
     def _bench(self, size: int, *, roughly: bool = False) -> Bench:
         if size not in self._benches:
             ledger = self._rough if roughly else self._ledger
-            self._benches[size] = Bench(self.deal, size, self.goal.k, self._seed, ledger, roughly=roughly)
+            self._benches[size] = Bench(
+                self.deal, size, self.goal.k, self._seed, ledger, roughly=roughly, clock=self._clock
+            )
         return self._benches[size]
 
     def _outcome(self, family: Family, rung: int, knobs: SearchKnobs, probes: Sequence[Probe]) -> Outcome:

@@ -104,7 +104,8 @@ def study(
     progress : bool
         Show on standard error what is tried, and what is best so far.
     clock : callable
-        Seconds, from any origin.
+        Seconds, from any origin, that the budget counts: of the wall, or ``time.process_time`` where other work keeps
+        the machine busy.
 
     Returns
     -------
@@ -140,7 +141,7 @@ def study(
     resumed = sum(ledger.resumed for ledger in ledgers)
     if resumed:
         notes += (f"{resumed} measurements were taken over from {folder}.",)
-    lab = Laboratory(dealt, wanted, seed, *ledgers)
+    lab = Laboratory(dealt, wanted, seed, *ledgers, clock=clock)
     remaining = max(1.0, seconds - (clock() - started))
     with shown(wanted, progress) as tell:
         search = Search(
