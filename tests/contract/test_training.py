@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
+from octant import descent
+from octant.descent import Schedule, train
 from octant.errors import MissingExtraError, VectorValueError
-from octant.quantizers import training
-from octant.quantizers.training import Schedule, Split, train
+from octant.quantizers.held_out import Split
 from octant.representation import quantizer
 from octant.work import QUIET, Work
 
@@ -133,7 +134,7 @@ def test_nothing_is_drawn_from_the_generators_of_others(x: Any) -> None:
 
 
 def test_without_torch_the_line_that_installs_it_is_named(x: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(descent.importlib.util, "find_spec", lambda name: None)
     for spec in SPECS:
         codec = quantizer(spec)
         with pytest.raises(MissingExtraError, match=r"training .* needs the module 'torch'.*qdrant-octant\[train\]"):

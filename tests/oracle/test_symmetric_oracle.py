@@ -108,8 +108,9 @@ def test_what_serves_is_the_recurrence_that_was_trained(spec: tuple[int, int, st
 
 def test_folded_batch_normalisation_is_what_torch_computes() -> None:
     torch = pytest.importorskip("torch", reason="needs the extra [train]")
+    from octant.descent import Schedule, arrays, train
     from octant.quantizers import recurrent_fit
-    from octant.quantizers.training import Schedule, Split, arrays, train
+    from octant.quantizers.held_out import Split
     from octant.work import QUIET
 
     x = np.random.default_rng(0).normal(size=(400, 10)).astype(np.float32)
@@ -128,7 +129,7 @@ def test_folded_batch_normalisation_is_what_torch_computes() -> None:
 def test_gradients_pass_straight_through_where_inputs_are_small() -> None:
     torch = pytest.importorskip("torch", reason="needs the extra [train]")
     from octant.quantizers import recurrent_fit
-    from octant.quantizers.training import Split
+    from octant.quantizers.held_out import Split
 
     rng = np.random.default_rng(0)
     split = Split.of(rng.normal(size=(50, 4)).astype(np.float32), rng)

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from octant.descent import Schedule, arrays, need_torch, tensor, train
 from octant.errors import DimensionError
 from octant.quantizers import calibration
 from octant.quantizers.arguments import count
+from octant.quantizers.held_out import Split
 from octant.quantizers.recurrent_maps import Maps, names
 from octant.quantizers.reduce import Reducer
 from octant.quantizers.sample import check_varied
-from octant.quantizers.training import Schedule, Split, arrays, need_torch, tensor, train
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray
 from octant.work import Work, fingerprint
 
@@ -137,7 +138,7 @@ class AutoEncoder(Reducer):
 
 
 class _Learner:
-    """Encoder and decoder under training; see :class:`octant.quantizers.training.Learner`."""
+    """Encoder and decoder under training; see :class:`octant.descent.Learner`."""
 
     def __init__(self, split: Split, mean: FloatArray, m: int, hidden: int, rng: np.random.Generator) -> None:
         self.split, self.mean = split, tensor(mean)

@@ -19,13 +19,14 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 from typing_extensions import Self
 
+from octant.descent import Schedule, arrays, need_torch, tensor, train
 from octant.errors import ArtifactError, DimensionError, InputError, MismatchError, NotFittedError, TooFewVectorsError
 from octant.quantizers.arguments import count
 from octant.quantizers.base import Quantizer
+from octant.quantizers.held_out import HELD_OUT, Split, best
 from octant.quantizers.recurrent_fit import NOISE, TEMPERATURE, least_squares
 from octant.quantizers.recurrent_maps import Maps, unit
 from octant.quantizers.sample import check_varied
-from octant.quantizers.training import HELD_OUT, Schedule, Split, arrays, best, need_torch, tensor, train
 from octant.records import FloatArray
 from octant.vectors import as_matrix
 from octant.work import QUIET, Work, fingerprint
@@ -230,7 +231,7 @@ class _Pairs:
 
 
 class _Learner:
-    """The map under training; see :class:`octant.quantizers.training.Learner`."""
+    """The map under training; see :class:`octant.descent.Learner`."""
 
     def __init__(self, pairs: _Pairs, split: Split, hidden: int, rng: np.random.Generator) -> None:
         self.split, self.points = split, pairs.points

@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from octant.descent import Schedule, need_torch, train
 from octant.errors import DimensionError, InputError, VectorValueError
 from octant.quantizers import recurrent_decoder, recurrent_fit
 from octant.quantizers.arguments import count, one_of
 from octant.quantizers.base import Quantizer
+from octant.quantizers.held_out import Split
 from octant.quantizers.recurrent_maps import Maps, names, recurrent_signs, unit
 from octant.quantizers.sample import check_varied
 from octant.quantizers.sign_codes import carried_signs, sign_storage
 from octant.quantizers.symmetric import ComposedCodes
-from octant.quantizers.training import Schedule, Split, need_torch, train
 from octant.records import CodeArray, Distance, EncodedQueries, FloatArray, StorageNeeds
 from octant.work import Work, fingerprint
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from octant.descent import Schedule, arrays, tensor, train
+from octant.quantizers.held_out import Split
 from octant.quantizers.recurrent_fit import least_squares
 from octant.quantizers.recurrent_maps import Maps
-from octant.quantizers.training import Schedule, Split, arrays, tensor, train
 from octant.records import FloatArray
 from octant.work import Work
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from octant.descent import tensor
+from octant.quantizers.held_out import Split
 from octant.quantizers.recurrent_maps import Maps, composed, recurrent_signs, unit
-from octant.quantizers.training import Split, tensor
 from octant.records import FloatArray
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Shape:
 
 
 class RecurrentLearner:
-    """The maps under training; see :class:`octant.quantizers.training.Learner`.
+    """The maps under training; see :class:`octant.descent.Learner`.
 
     Parameters
     ----------
@@ -237,7 +238,7 @@ class RecurrentLearner:
 
     def quality(self) -> float:
         """Recall of cosines between codes, on held-out vectors."""
-        from octant.quantizers.training import arrays
+        from octant.descent import arrays
 
         code, back = serving(arrays({**self.parameters, **self.buffers}), self.shape)
         q, x = (coded(code, back, part, sign=self.shape.sign) for part in (self.split.queries, self.split.points))

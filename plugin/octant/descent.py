@@ -1,4 +1,4 @@
-"""Training with torch what numpy serves: one loop for every codec that learns by gradient descent.
+"""Gradient descent with torch: one training loop for every codec and reranker that learns by it.
 
 It is seeded, stops early on held-out recall, keeps the best state it saw, and resumes where it was interrupted, to the
 same last bit on one CPU. torch is imported by the functions here, never by the module.
@@ -21,10 +21,6 @@ from octant.work import Work
 if TYPE_CHECKING:
     import torch
 
-HELD_OUT = 4000
-"""Most vectors that are kept from training, to see what was learned."""
-_QUERIES, _K = 500, 10
-_LEAST_TO_HOLD_OUT = 250
 _WARM_UP = 20
 _LONGEST_STEP = 1.0
 
@@ -35,7 +31,7 @@ class Learner(Protocol):
     Attributes
     ----------
     rows : int
-        Vectors to draw batches from.
+        Examples to draw batches from.
     parameters : dict of Tensor
         What the optimizer changes.
     buffers : dict of Tensor
@@ -48,10 +44,10 @@ class Learner(Protocol):
     buffers: dict[str, torch.Tensor]
 
     def loss(self, rows: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
-        """Loss () of the batch of vectors at ``rows`` (batch,); all other randomness comes from ``noise``."""
+        """Loss () of the batch of examples at ``rows`` (batch,); all other randomness comes from ``noise``."""
 
     def quality(self) -> float:
-        """What the present state reaches on held-out vectors, recall as a rule; higher is better."""
+        """What the present state reaches on held-out examples, recall or nDCG as a rule; higher is better."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class Schedule:
     steps : int
         Batches at most.
     batch : int
-        Vectors in a batch, or all there are.
+        Examples in a batch, or all there are.
     rate : float
         Largest learning rate, relative to the size of a parameter at the start; it rises over the first steps and
         falls to nothing along a cosine.
@@ -122,7 +118,7 @@ def arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
 
 
 def train(learner: Learner, schedule: Schedule, *, what: str, seed: int, key: str, work: Work) -> dict[str, FloatArray]:
-    """Train, and return the parameters and buffers of the best quality on held-out vectors.
+    """Train, and return the parameters and buffers of the best quality on held-out examples.
 
     The state before the first step competes too, so a start that is good already is never made worse. A training that
     is finished stays in the checkpoint until ``work.done(key)``: a fit of several parts does not train one twice.
@@ -132,7 +128,7 @@ def train(learner: Learner, schedule: Schedule, *, what: str, seed: int, key: st
     learner : Learner
     schedule : Schedule
     what : str
-        The codec, for the progress bar and messages.
+        What is trained, for the progress bar and messages.
     seed : int
     key : str
         From :func:`octant.work.fingerprint`.
@@ -188,7 +184,7 @@ class _Run:
         if not bool(torch.isfinite(loss)):
             raise VectorValueError(
                 f"the loss of {what} is not finite at step {step + 1} of {self.schedule.steps}: scale the vectors to "
-                "about unit length, and leave out rows of zeros"
+                "about unit length, leave out rows of zeros, or train at a lower rate"
             )
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -244,52 +240,3 @@ def _scale(parameter: torch.Tensor) -> float:
     """The size of a parameter's numbers at the start; where they are zero, that of a layer as wide as it."""
     size = float(parameter.detach().square().mean().sqrt()) if parameter.numel() else 0.0
     return size or float(1 / max(parameter.shape[-1] if parameter.ndim else 1, 1) ** 0.5)
-
-
-# -- what is held out --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Vectors to train on, and vectors to look at: some of them as queries among the others.
-
-    Attributes
-    ----------
-    seen : (n, dim) float32
-    queries : (m, dim) float32
-    points : (p, dim) float32
-    true : (m, k) int64
-        The ``k`` points nearest to each query, by dot product.
-    """
-
-    seen: FloatArray
-    queries: FloatArray
-    points: FloatArray
-    true: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, x: FloatArray, rng: np.random.Generator) -> Split:
-        """A fifth of ``x`` (n, dim), and no more than ``HELD_OUT``, held out; few vectors are both seen and looked at.
-
-        Queries are documents: real queries are for a final report, never for a choice.
-        """
-        order = rng.permutation(len(x))
-        count = min(HELD_OUT, len(x) // 5)
-        few = len(x) < _LEAST_TO_HOLD_OUT
-        held, seen = (x, x) if few else (x[order[:count]], x[np.sort(order[count:])])
-        asked = min(_QUERIES, max(1, len(held) // 4))
-        queries, points = held[:asked], held[asked:]
-        points = points if len(points) else held
-        return cls(seen, queries, points, best(queries @ points.T, min(_K, len(points))))
-
-    def recall(self, scores: FloatArray) -> float:
-        """Share of the true neighbours among the best of ``scores`` (m, p)."""
-        found = best(scores, self.true.shape[1])
-        return float((found[:, :, None] == self.true[:, None, :]).any(axis=2).mean())
-
-
-def best(scores: FloatArray, k: int) -> NDArray[np.int64]:
-    """Indices (m, k) of the largest ``scores`` (m, n) of each row, in no order."""
-    if k >= scores.shape[1]:
-        return np.tile(np.arange(scores.shape[1]), (len(scores), 1))
-    return np.asarray(np.argpartition(-scores, k, axis=1)[:, :k])
