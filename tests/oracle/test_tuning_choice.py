@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from octant.recommendation import Expected
 from octant.statistics import bounded_mean, student_quantile
-from octant.tuning.choose import SAME_COST, cost, ranked, undominated, unmet, violations
+from octant.tuning.choose import SAME_COST, cost, ranked, slowness, undominated, unmet, violations
 from octant.tuning.extrapolate import bytes_at, carried, measured
 from octant.tuning.study import DISK, RAM, TIME, Candidate, Goal, Trial
 
@@ -184,3 +184,21 @@ def test_an_interval_lies_between_0_and_1_and_around_its_mean(values):
 @pytest.mark.parametrize(("freedom", "expected"), [(5, 2.5706), (10, 2.2281), (30, 2.0423), (200, 1.9719)])
 def test_quantiles_of_student_are_those_of_the_tables(freedom, expected):
     assert student_quantile(0.975, freedom) == pytest.approx(expected, rel=0.004)
+
+
+def test_what_is_slow_says_so_and_what_a_bound_would_choose() -> None:
+    slow = trial("transform(3)", 0.97, 60, 150, time=5.2)
+    quick, dear = trial("turbo4|turbo(1)", 0.96, 100, 300, time=1.8), trial("turbo8", 0.99, 400, 400, time=1.0)
+    lossy = trial("bq(1)", 0.7, 50, 50, time=0.5)
+    trials = [slow, lossy, dear, quick]
+    goal = Goal(min_recall=0.95)
+    assert slowness(slow, trials, goal) == (
+        "A query takes about 5.2 times as long as with float32: no --max-latency-ratio was set. With "
+        "--max-latency-ratio 2 it would be turbo4|turbo(1): 400 bytes of RAM and disk a vector in place of 210."
+    )
+    alone = slowness(slow, [slow, lossy], goal)
+    assert alone is not None
+    assert alone.endswith("Nothing else that was tried is surely within 2 times.")
+    assert slowness(quick, trials, goal) is None
+    assert slowness(slow, trials, replace(goal, max_latency_ratio=6.0)) is None
+    assert slowness(trial("float32", 1.0, 1536, 1536, time=None), trials, goal) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from octant.recommendation import Expected
 from octant.tuning.study import DISK, RAM, TIME, Goal, Trial
@@ -121,6 +121,10 @@ def undominated(trials: Iterable[Trial], goal: Goal) -> list[Trial]:
     return front
 
 
+SLOW = 2.0
+"""Times float32's query time from which a recommendation says that it is slow, where no bound on time was set."""
+
+
 # -- in words ------------------------------------------------------------------------------------
 
 _OPTIONS = {RAM: "--max-ram", DISK: "--max-disk", TIME: "--max-latency-ratio"}
@@ -136,6 +140,31 @@ def unmet(figures: Mapping[str, Expected], goal: Goal) -> tuple[str, ...]:
     recall@10 is surely above 0.944 only, not 0.95: relax --min-recall to 0.944
     """
     return tuple(_in_words(one, goal) for one in violations(figures, goal))
+
+
+def slowness(chosen: Trial, trials: Iterable[Trial], goal: Goal) -> str | None:
+    """What a user who set no bound on query time should know of ``chosen``; None if it is quick enough.
+
+    Parameters
+    ----------
+    chosen : Trial
+    trials : iterable of Trial
+        What could be recommended in its place.
+    goal : Goal
+    """
+    time = chosen.at_full_size.get(TIME)
+    if goal.max_latency_ratio is not None or time is None or time.value <= SLOW:
+        return None
+    said = f"A query takes about {time.value:.1f} times as long as with float32: no {_OPTIONS[TIME]} was set."
+    bounded = replace(goal, max_latency_ratio=SLOW)
+    quick = next((one for one in ranked(trials, bounded) if not violations(one.at_full_size, bounded)), None)
+    if quick is None:
+        return f"{said} Nothing else that was tried is surely within {SLOW:g} times."
+    mine, its = (one.at_full_size[RAM].value + one.at_full_size[DISK].value for one in (chosen, quick))
+    return (
+        f"{said} With {_OPTIONS[TIME]} {SLOW:g} it would be {quick.candidate.represent}: "
+        f"{its:.0f} bytes of RAM and disk a vector in place of {mine:.0f}."
+    )
 
 
 def _in_words(one: Violation, goal: Goal) -> str:

@@ -19,7 +19,7 @@ from octant.representation import Representation
 from octant.tuning import amounts, sources
 from octant.tuning.bench import REFERENCE
 from octant.tuning.candidates import Family, first_graph, other_graphs, representations
-from octant.tuning.choose import unmet
+from octant.tuning.choose import slowness, unmet
 from octant.tuning.deal import Deal, deal
 from octant.tuning.halving import Search, by_selection, confirmed
 from octant.tuning.kept import Ledger, digest
@@ -371,6 +371,9 @@ def _concluded(
     confirming = chosen.stated is not None
     questions = slice(dealt.selecting, None) if confirming else slice(0, dealt.selecting)
     notes = (*notes, *_notes(dealt, chosen, search, interrupted))
+    slow = slowness(stated, [one.stated for one in outcomes if one.stated is not None], goal)
+    if slow is not None:
+        notes += (slow,)
     ids = dealt.query_ids[questions]
     recommendation = Recommendation(
         represent=stated.candidate.represent,
