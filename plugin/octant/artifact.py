@@ -5,16 +5,13 @@ Equal representations give equal bytes, so the SHA-256 of the bytes names what w
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors import numpy as safetensors
 
+from octant import envelope
 from octant.assemble import quantizer_class
 from octant.errors import ArtifactError
 from octant.quantizers.base import Quantizer, SecondCopy
@@ -24,7 +21,6 @@ from octant.representation import Representation
 
 FORMAT = "octant-representation"
 VERSION = 1
-_KEY = "octant"  # one entry only: safetensors writes several in no fixed order
 _REMEDY = "fit the representation again, or restore the file from a backup"
 
 
@@ -47,19 +43,12 @@ def dump(representation: Representation, dim: int) -> bytes:
     for chain in representation.stages.values():
         chain.check_input(dim)
     header = {
-        "format": FORMAT,
-        "version": VERSION,
         "dim": dim,
         "spec": representation.spec,
         "shared": representation.shared_reducers,
         "stages": {stage: chain.config["links"] for stage, chain in representation.stages.items()},
     }
-    return safetensors.save(_arrays(representation), metadata={_KEY: json.dumps(header, sort_keys=True)})
-
-
-def digest(data: bytes) -> str:
-    """SHA-256 of ``data``, 64 hexadecimal digits."""
-    return hashlib.sha256(data).hexdigest()
+    return envelope.pack(FORMAT, VERSION, header, _arrays(representation))
 
 
 def load(data: bytes, *, expected: str | None = None) -> tuple[Representation, int]:
@@ -78,10 +67,7 @@ def load(data: bytes, *, expected: str | None = None) -> tuple[Representation, i
     UnknownPluginError
         If it was made by a plugin that is not installed.
     """
-    found = digest(data)
-    if expected is not None and found != expected:
-        raise ArtifactError(f"expected an artifact with SHA-256 {expected}, got {found}: it is corrupt; {_REMEDY}")
-    arrays, header = _read(data)
+    header, arrays = envelope.unpack(data, FORMAT, VERSION, expected=expected, remedy=_REMEDY)
     try:
         representation, dim = _rebuild(header, arrays), int(header["dim"])
         for chain in representation.stages.values():
@@ -94,33 +80,12 @@ def load(data: bytes, *, expected: str | None = None) -> tuple[Representation, i
 def _arrays(representation: Representation) -> dict[str, NDArray[Any]]:
     shared = tuple(f"{position}." for position in range(representation.shared_reducers))
     return {
-        f"{stage}.{name}": np.ascontiguousarray(value).reshape(np.shape(value))
+        f"{stage}.{name}": np.asarray(value)
         for stage, chain in representation.stages.items()
         for name, value in chain.state.items()
         # What both stages share is written once, with the coarse one.
         if stage == "coarse" or not name.startswith(shared)
     }
-
-
-def _read(data: bytes) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, JSON]]:
-    try:
-        arrays = safetensors.load(data)
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(
-            f"expected a safetensors file written by Octant, got {len(data)} bytes that are not ({error!r}): "
-            f"it is truncated, corrupt or another kind of file; {_REMEDY}"
-        ) from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise ArtifactError(f"expected an artifact of the format {FORMAT!r}, got another kind of file: {_REMEDY}")
-    version = header.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        raise ArtifactError(
-            f"expected an artifact of version {VERSION} or earlier, got version {version}: it was written by a newer "
-            "Octant; upgrade with pip install -U qdrant-octant"
-        )
-    return arrays, header
 
 
 def _rebuild(header: Mapping[str, JSON], arrays: Mapping[str, NDArray[Any]]) -> Representation:

@@ -151,6 +151,25 @@ def read_qrels(path: str | Path, documents: Container[str], queries: Container[s
     return merged
 
 
+def read_groups(path: str | Path) -> dict[str, str]:
+    """Query id to the name of its group, two fields between tabs a line.
+
+    Raises
+    ------
+    InputError
+        If it is malformed or empty.
+    """
+    groups: dict[str, str] = {}
+    for place, line in _lines(Path(path)):
+        name, tab, group = line.rstrip("\r\n").partition("\t")
+        if not tab or not name or not group or "\t" in group:
+            raise InputError(f"{place}: expected a query id and the name of its group between tabs, got {line[:80]!r}")
+        groups[name] = group
+    if not groups:
+        raise InputError(f"{path}: expected at least one group, the file is empty")
+    return groups
+
+
 # -- vectors -------------------------------------------------------------------------------------
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from octant import families
 from octant.collection import ANSWERS, Collection, CollectionInfo
-from octant.core import describe
 from octant.drift import differences, flags
 from octant.errors import ArtifactError, OctantError
 from octant.flow import Flow, awaitable, blocking
+from octant.identity import describe
 from octant.layout import SearchKnobs, VectorLayout
 from octant.manifest import Manifest
 from octant.oversampling import FEW_POINTS

@@ -74,6 +74,20 @@ def same_model(a: EmbeddingIdentity, b: EmbeddingIdentity) -> str | None:
     return None
 
 
+def describe(identity: EmbeddingIdentity) -> str:
+    """One line that tells a model from another.
+
+    Examples
+    --------
+    >>> describe(EmbeddingIdentity("all-MiniLM-L6-v2", 384, True, "ab" * 16))
+    'all-MiniLM-L6-v2 (384 dimensions, probe abababab)'
+    """
+    known = [f"{identity.dimension} dimensions" if identity.dimension else "dimension unknown"]
+    if identity.probe:
+        known.append(f"probe {identity.probe[:8]}")
+    return f"{identity.name} ({', '.join(known)})"
+
+
 def _model_part(name: str) -> str:
     """``x`` of ``SomeEmbeddings:x``; the whole name where no class stands before the model."""
     server, colon, model = name.partition(":")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from octant import artifact
+from octant import artifact, envelope
 from octant.representation import Representation
 
 SPECS = [
@@ -33,7 +33,7 @@ def x() -> Any:
 def test_a_round_trip_changes_nothing(spec: str, x: Any) -> None:
     representation = Representation.parse(spec).fit(x, rng=4)
     data = artifact.dump(representation, 12)
-    again, dim = artifact.load(data, expected=artifact.digest(data))
+    again, dim = artifact.load(data, expected=envelope.digest(data))
     assert (again, dim, again.spec) == (representation, 12, representation.spec)
     for one, other in zip(representation.encode(x), again.encode(x), strict=True):
         assert np.array_equal(one, other)  # type: ignore[arg-type]
@@ -42,14 +42,14 @@ def test_a_round_trip_changes_nothing(spec: str, x: Any) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_equal_fits_give_equal_bytes_in_any_process(spec: str, x: Any) -> None:
-    here = artifact.digest(artifact.dump(Representation.parse(spec).fit(x, rng=4), 12))
+    here = envelope.digest(artifact.dump(Representation.parse(spec).fit(x, rng=4), 12))
     assert here == hashlib.sha256(artifact.dump(Representation.parse(spec).fit(x.copy(), rng=4), 12)).hexdigest()
     code = f"""
 import numpy as np
-from octant import artifact
+from octant import artifact, envelope
 from octant.representation import Representation
 x = np.random.default_rng(0).normal(size=(80, 12)).astype(np.float32)
-print(artifact.digest(artifact.dump(Representation.parse({spec!r}).fit(x, rng=4), 12)))
+print(envelope.digest(artifact.dump(Representation.parse({spec!r}).fit(x, rng=4), 12)))
 """
     if spec == SPECS[-1]:  # one process is enough: the header's order is what could differ
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

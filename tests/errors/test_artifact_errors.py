@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from octant import artifact
+from octant import artifact, envelope
 from octant.errors import ArtifactError, DimensionError, NotFittedError, UnknownPluginError
 from octant.representation import Representation
 
@@ -49,7 +49,7 @@ def test_what_is_no_whole_artifact_is_refused(damage: Any, data: bytes) -> None:
 def test_a_changed_byte_is_found_by_the_digest(data: bytes) -> None:
     changed = data[:-1] + bytes([data[-1] ^ 1])
     with pytest.raises(ArtifactError, match=r"expected an artifact with SHA-256 [0-9a-f]{64}, got [0-9a-f]{64}: it is"):
-        artifact.load(changed, expected=artifact.digest(data))
+        artifact.load(changed, expected=envelope.digest(data))
 
 
 def test_an_artifact_of_another_kind_is_refused(data: bytes) -> None:

@@ -8,6 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from octant import attachments
 from octant.embedders import Embedder, embedder
 from octant.errors import InputError, VerificationError
 from octant.flow import Flow, awaitable, blocking
@@ -386,6 +387,8 @@ def _run(run: Run, how: _How, *, resumed: bool) -> Flow[CompressReport]:
     if not again:
         for core in run.cores:
             yield from run.target.write_manifest(core.manifest.to_json())
+    if not run.order.in_place:
+        yield from attachments.carry(run.source.store, run.target)
     yield from run.note(replace(run.journal, phase="done", verified=report.as_json()))
     return report
 

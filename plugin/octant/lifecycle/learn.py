@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from octant.artifact import load as load_artifact
-from octant.core import Core, describe, learn
+from octant.core import Core, learn
 from octant.embedders import Embedder
 from octant.errors import InputError, MismatchError
 from octant.flow import Flow, step
-from octant.identity import same_model
+from octant.identity import describe, same_model
 from octant.layout import Stages, StoredPoint
 from octant.lifecycle.encode import Encoder
 from octant.lifecycle.neighbours import K, Neighbours
