@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from octant.embedders import embedder
+from octant.embedders import Embedder, embedder
 
 if TYPE_CHECKING:
     from octant.rerankers.base import Reranker
@@ -19,6 +20,9 @@ def reranker(
     *,
     model: str | None = None,
     embedding: Any = None,
+    cross_encoder: Any = None,
+    collection: Any = None,
+    trained: Any = None,
     on_failure: OnFailure = "first_stage",
     max_calls: int | None = None,
     max_tokens: int | None = None,
@@ -48,6 +52,16 @@ def reranker(
         What the model is called, in the report and for the cache. LangChain's models tell it by themselves.
     embedding : object, optional
         As :func:`octant.embedder` takes it, for rerankers that embed texts.
+    cross_encoder : object, optional
+        For ``cross_encoder`` where the spec names no model: a ``sentence_transformers.CrossEncoder``, an object with
+        LangChain's ``BaseCrossEncoder`` interface, or a function from a list of (query, passage) to numbers.
+    collection : Collection, optional
+        What the candidates come from, for rerankers that search it themselves, or that were trained on it. Its
+        embedding is used where no other is given.
+    trained : optional
+        For rerankers that are trained: what was learned (a part, the path of its file, or a list of these), or the
+        collection that it is attached to. It acts only where validation has shown that it helps, so say with
+        ``collection`` where the candidates come from; the report tells where it does not act, and why.
     on_failure : {"first_stage", "raise"}
         What to do where a method cannot do its work: return the first-stage order with a report that says why, or
         raise :class:`octant.errors.RerankError`, also where one output of the model cannot be used.
@@ -89,7 +103,7 @@ def reranker(
     MissingExtraError
         If it needs an extra that is not installed.
     ArtifactError
-        If ``cache`` is a file, but no such cache.
+        If ``cache`` is a file, but no such cache; if a file of ``trained`` is none.
 
     Examples
     --------
@@ -100,13 +114,23 @@ def reranker(
     from octant.rerankers.assemble import assembled
     from octant.rerankers.cache import AnswerCache
     from octant.rerankers.model import Model
+    from octant.rerankers.pair_scorers import pair_scorer
     from octant.rerankers.settings import Budget, Prices, Settings, whole
+    from octant.rerankers.shelf import Shelf
     from octant.rerankers.slots import Slots
+    from octant.rerankers.trained import parts_of
 
     built = assembled(spec)
+    if hasattr(trained, "corpus"):  # a collection
+        trained, collection = (), trained if collection is None else collection
+    given = () if trained is None else trained if isinstance(trained, list | tuple) else (trained,)
     settings = Settings(
         model=None if llm is None else Model(llm, model),
-        embedder=None if embedding is None else embedder(embedding),
+        embedder=embedder(getattr(collection, "embedding", None) if embedding is None else embedding),
+        collection=collection,
+        shelf=Shelf(parts_of(built, given), collection) if given or collection is not None else None,
+        model_at=_model_at(),
+        cross_encoder=None if cross_encoder is None else pair_scorer(cross_encoder),
         on_failure=on_failure,
         budget=Budget(max_calls, max_tokens, max_seconds),
         slots=Slots(whole("concurrency", concurrency, least=1)),
@@ -119,3 +143,18 @@ def reranker(
         seed=seed,
     )
     return built.using(settings if cache is None else settings.with_cache(AnswerCache(cache)))
+
+
+def _model_at() -> Callable[[Path, Callable[[Path], None]], Embedder]:
+    """Loads models from folders, each once."""
+    kept: dict[Path, Embedder] = {}
+    loading = Lock()
+
+    def model_at(folder: Path, check: Callable[[Path], None]) -> Embedder:
+        with loading:
+            if folder not in kept:
+                check(folder)
+                kept[folder] = embedder(str(folder))
+            return kept[folder]
+
+    return model_at

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -223,11 +224,13 @@ class TrainedPart(ABC):
             )
 
     def untried_on(self, corpus: str | None) -> str | None:
-        """Why it cannot be trusted on a collection; None where validation has shown what it does there."""
+        """Why it cannot be trusted on a collection; None where validation there says that it may act."""
         if corpus is None:
             return f"{self.spec} does not know which collection this is: pass collection="
         if corpus not in self.origin.corpora:
             return f"{self.spec} was neither trained on this collection nor adopted for it: validate it there first"
+        if self.origin.corpora[corpus].no_change:
+            return f"validation on this collection has not shown that {self.spec} helps"
         return None
 
     def adopted(self, corpus: str, report: TrainingReport) -> Self:
@@ -276,7 +279,7 @@ class TrainedPart(ABC):
             raise InputError(f"{path} cannot be written ({error}): name a file in a folder that is there") from error
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | PathLike[str]) -> Self:
         """Read it from a file.
 
         Raises

@@ -12,10 +12,9 @@ from typing import ClassVar
 
 from typing_extensions import Self
 
-from octant.errors import InputError, MissingExtraError, RerankError
+from octant.errors import InputError, MissingExtraError, RerankError, told
 from octant.flow import Flow, arun, run
 from octant.records import JSON, Candidate, Ranking
-from octant.rerankers.failures import told
 from octant.rerankers.ledger import Ledger
 from octant.rerankers.order import Order
 from octant.rerankers.run import Run
@@ -51,9 +50,9 @@ class Reranker(ABC):
 
     name: ClassVar[str]
     needs_llm: ClassVar[bool] = False
-    needs_text: ClassVar[bool] = True
-    needs_vectors: ClassVar[bool] = False
-    needs_embedder: ClassVar[bool] = False
+    needs_text: bool = True
+    needs_vectors: bool = False
+    needs_embedder: bool = False
     compares: ClassVar[bool] = True
     usage: ClassVar[str] = ""
 
@@ -156,10 +155,17 @@ class Reranker(ABC):
 
     def _check_needs(self, settings: Settings) -> None:
         for part in self.stages:
-            if part.needs_llm and settings.model is None:
-                raise InputError(f"{part!r} asks a language model: pass llm=, a LangChain chat model or a function")
-            if part.needs_embedder and settings.embedder is None:
-                raise InputError(f"{part!r} embeds texts: pass embedding=")
+            lack = part._lacks(settings)
+            if lack is not None:
+                raise InputError(f"{part!r} {lack}")
+
+    def _lacks(self, settings: Settings) -> str | None:
+        """What it does that ``settings`` have no model for, and what to pass; None where they have all it needs."""
+        if self.needs_llm and settings.model is None:
+            return "asks a language model: pass llm=, a LangChain chat model or a function"
+        if self.needs_embedder and settings.embedder is None:
+            return "embeds texts: pass embedding="
+        return None
 
     def _reranking(self, query: str, ranking: Ranking, k: int | None) -> Flow[Ranking]:
         _check(query, ranking, k)
@@ -207,11 +213,15 @@ class Reranker(ABC):
             run.fail(run.unanswered)
         return Order.unchanged(len(part))
 
+    def _without_vectors(self, ranking: Ranking) -> bool:
+        """Whether vectors that the method reads are missing."""
+        return any(candidate.vector is None for candidate in ranking)
+
     def _usable(self, query: str, ranking: Ranking) -> list[int]:
         """Positions of the candidates that the method can read."""
         if ranking and not query.strip():
             raise _UnusableError("the query is blank")
-        if self.needs_vectors and any(candidate.vector is None for candidate in ranking):
+        if self.needs_vectors and self._without_vectors(ranking):
             raise _UnusableError("candidates have no vector: search with with_vectors=True")
         if not self.needs_text:
             return list(range(len(ranking)))

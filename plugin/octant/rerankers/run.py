@@ -5,19 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
-from octant.errors import ArtifactError, InputError, RerankError
+from octant.errors import ArtifactError, InputError, RerankError, told
 from octant.flow import Flow, fork, step
 from octant.records import PointId
 from octant.rerank_report import OutputKind, RerankReport
 from octant.rerankers.cache import AnswerCache, key
 from octant.rerankers.calls import Caller
 from octant.rerankers.exchange import Answer, Prompt
-from octant.rerankers.failures import told
 from octant.rerankers.ledger import Ledger
 from octant.rerankers.model import bytes_over_four
 from octant.rerankers.order import Order
-from octant.rerankers.settings import Settings, TextEmbedder
+from octant.rerankers.pair_scorers import PairScorer
+from octant.rerankers.settings import Check, Searchable, Settings, TextEmbedder
+from octant.rerankers.shelf import Shelf
 
 
 class Run:
@@ -58,6 +60,57 @@ class Run:
         if self._settings.embedder is None:
             raise InputError(f"{self.method} embeds texts: pass embedding=")
         return self._settings.embedder
+
+    @property
+    def cross_encoder(self) -> PairScorer:
+        """The cross-encoder that was given.
+
+        Raises
+        ------
+        InputError
+            If none was.
+        """
+        if self._settings.cross_encoder is None:
+            raise InputError(f"{self.method} scores pairs of query and passage: pass cross_encoder=")
+        return self._settings.cross_encoder
+
+    @property
+    def collection(self) -> Searchable:
+        """The collection that the candidates come from.
+
+        Raises
+        ------
+        InputError
+            If it was not given.
+        """
+        if self._settings.collection is None:
+            raise InputError(f"{self.method} searches the collection: pass collection=")
+        return self._settings.collection
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where what was trained is found.
+
+        Raises
+        ------
+        InputError
+            If nothing trained was given.
+        """
+        if self._settings.shelf is None:
+            raise InputError(f"{self.method} has to be trained first: pass trained=")
+        return self._settings.shelf
+
+    def model_at(self, folder: Path, check: Check) -> TextEmbedder:
+        """The embedding model in ``folder``, which is kept for the next ranking; ``check`` sees it before it is loaded.
+
+        Raises
+        ------
+        InputError
+            If there is nothing to load models with.
+        """
+        if self._settings.model_at is None:
+            raise InputError(f"{self.method} loads a model of its own: make it with octant.reranker")
+        return self._settings.model_at(folder, check)
 
     # -- the model -----------------------------------------------------------------------------
 

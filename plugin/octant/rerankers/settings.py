@@ -5,20 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, TypeAlias, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, get_args
 
 from octant.errors import InputError
 from octant.flow import Flow
-from octant.records import FloatArray
+from octant.records import Distance, EmbeddingIdentity, Filter, FloatArray, Ranking
 from octant.rerankers.cache import AnswerCache
 from octant.rerankers.model import Model
+from octant.rerankers.pair_scorers import PairScorer
 from octant.rerankers.slots import Slots
+from octant.tokens import Tokens
+from octant.trained import TrainedPart
 
+if TYPE_CHECKING:
+    from octant.rerankers.shelf import Shelf
+
+Part = TypeVar("Part", bound=TrainedPart)
 OnFailure: TypeAlias = Literal["first_stage", "raise"]
+Check: TypeAlias = Callable[[Path], None]
+"""Refuses a model's folder."""
 
 
 class TextEmbedder(Protocol):
     """What embeds texts: an :class:`octant.Embedder` is one."""
+
+    name: str
 
     def embed_queries(self, texts: Sequence[str]) -> Flow[FloatArray]:
         """Unit vectors (n, dim) of queries."""
@@ -26,6 +38,56 @@ class TextEmbedder(Protocol):
 
     def embed_documents(self, texts: Sequence[str]) -> Flow[FloatArray]:
         """Unit vectors (n, dim) of passages."""
+        ...
+
+    def embed_query_tokens(self, texts: Sequence[str]) -> Flow[list[FloatArray]]:
+        """Unit vectors (tokens, dim) of the tokens of each query."""
+        ...
+
+    def embed_document_tokens(self, texts: Sequence[str]) -> Flow[list[FloatArray]]:
+        """Unit vectors (tokens, dim) of the tokens of each passage."""
+        ...
+
+    def tokens(self) -> Flow[Tokens | None]:
+        """How the model splits texts, and how much of one it reads; None where it does not tell."""
+        ...
+
+    @property
+    def identity(self) -> EmbeddingIdentity:
+        """Who the model is."""
+        ...
+
+
+class Searchable(Protocol):
+    """What candidates come from: an :class:`octant.Collection` is one."""
+
+    @property
+    def distance(self) -> Distance:
+        """How its vectors are compared."""
+        ...
+
+    def search(self, query: FloatArray, k: int, *, filter: Filter | None) -> Ranking:  # noqa: A002
+        """The ``k`` documents nearest to a vector."""
+        ...
+
+    async def asearch(self, query: FloatArray, k: int, *, filter: Filter | None) -> Ranking:  # noqa: A002
+        """Awaited twin of :meth:`search`."""
+        ...
+
+    def corpus(self) -> str:
+        """Identity of the documents."""
+        ...
+
+    async def acorpus(self) -> str:
+        """Awaited twin of :meth:`corpus`."""
+        ...
+
+    def trained(self, cls: type[Part], spec: str | None = None) -> Part | None:
+        """The part of a class that is kept with the collection, and of a spec where there are several."""
+        ...
+
+    async def atrained(self, cls: type[Part], spec: str | None = None) -> Part | None:
+        """Awaited twin of :meth:`trained`."""
         ...
 
 
@@ -103,6 +165,10 @@ class Settings:
 
     model: Model | None = None
     embedder: TextEmbedder | None = None
+    collection: Searchable | None = None
+    shelf: Shelf | None = None
+    model_at: Callable[[Path, Check], TextEmbedder] | None = None
+    cross_encoder: PairScorer | None = None
     on_failure: OnFailure = "first_stage"
     budget: Budget = Budget()
     cache: AnswerCache | None = None
@@ -165,6 +231,19 @@ def positive(name: str, value: object) -> None:
     """
     if not _is_number(value) or not 0 < value < math.inf:  # type: ignore[operator]  # a number, as just checked
         raise InputError(f"{name} must be a finite number above 0, got {value!r}")
+
+
+def finite(name: str, value: object, *, least: float) -> float:
+    """``value`` if it is a finite number of at least ``least``.
+
+    Raises
+    ------
+    InputError
+        If it is anything else.
+    """
+    if not _is_number(value) or not least <= value < math.inf:  # type: ignore[operator]  # a number, as just checked
+        raise InputError(f"{name} must be a finite number of at least {least:g}, got {value!r}")
+    return value  # type: ignore[return-value]  # as just checked
 
 
 def _is_number(value: object) -> bool:

@@ -1,0 +1,142 @@
+"""What can be said of each candidate in numbers: scores, gaps, ranks, words in common, and how the candidates lie.
+
+Every feature is a function of the set of candidates, not of the order in which they are listed: listed in another
+order, the rows come in that order and are otherwise the same. Ties share their rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from octant.records import FloatArray, Ranking
+from octant.rerankers.lexical import standardised
+from octant.rerankers.rocchio import stacked
+from octant.rerankers.words import WordCounts, overlap
+
+_SIGNAL = ("standardised", "gap to the best", "gap above", "gap below", "1/rank", "log rank")
+_OF_LIST = ("spread", "lead of the best", "log candidates")
+TEMPERATURE = 0.05
+"""Of the weights by which candidates count in the centre of a ranking, in units of cosine."""
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Which features a model reads.
+
+    Attributes
+    ----------
+    branches : tuple of str
+        Branches of a hybrid search whose scores are features too.
+    density : bool
+        Whether it reads how close candidates lie to each other: they need vectors then.
+    projected : int
+        How many coordinates of a projection of the vectors are features, 0 for none.
+    """
+
+    branches: tuple[str, ...] = ()
+    density: bool = False
+    projected: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for every column."""
+        signals = ("search", "words", *self.branches)
+        columns = [f"{signal}: {part}" for signal in signals for part in _SIGNAL]
+        columns += [f"search: {part}" for part in ("score", *_OF_LIST)]
+        columns += ["words: coverage", "words: best coverage", "words: log length"]
+        columns += [f"{branch}: found" for branch in self.branches]
+        if self.density:
+            columns += ["density: mean cosine", "density: nearest", "density: centre"]
+        for part in ("coordinate", "with centre"):
+            columns += [f"vector: {part} {place}" for place in range(self.projected)]
+        return tuple(columns)
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether candidates need vectors."""
+        return self.density or self.projected > 0
+
+    def of(self, query: str, ranking: Ranking, words: WordCounts, projection: FloatArray | None = None) -> FloatArray:
+        """Features (n, len(names)) float32 of the n candidates.
+
+        Parameters
+        ----------
+        query : str
+        ranking : Ranking
+        words : WordCounts
+        projection : (dim, projected) float32, optional
+            Where there are projected coordinates.
+        """
+        scores = np.array(ranking.scores, np.float32)
+        known = np.isfinite(scores)
+        if not known.all():  # inf and NaN would spread to every candidate
+            scores = np.where(known, scores, scores[known].min() if known.any() else 0).astype(np.float32)
+        shared = overlap(query, words.of([candidate.text for candidate in ranking]))
+        by_branch = [_branch(ranking, branch) for branch in self.branches]
+        signals = [scores, shared.bm25, *[found[0] for found in by_branch]]
+        columns = [column for signal in signals for column in _signal(signal)]
+        columns += [scores, *_of_list(scores), shared.coverage]
+        columns += [np.full_like(scores, shared.coverage.max()), np.log1p(shared.length)]
+        columns += [found[1] for found in by_branch]
+        if self.reads_vectors:
+            vectors = stacked(ranking)
+            centre = _centre(vectors, scores)
+            if self.density:
+                columns += _density(vectors, centre)
+            if projection is not None and self.projected:
+                columns += _projected(vectors, centre, projection)
+        return np.stack(columns, axis=1).astype(np.float32, copy=False)
+
+
+def _signal(scores: FloatArray) -> Sequence[FloatArray]:
+    n = len(scores)
+    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    spread = max(float(scores.std()), 1e-9)
+    gaps = np.diff(values) / spread
+    above = np.append(gaps, 0.0).clip(0.0, 5.0)[inverse]
+    below = np.insert(gaps, 0, 0.0).clip(0.0, 5.0)[inverse]
+    rank = (n - np.cumsum(counts) + 1)[inverse]  # 1 + how many are strictly better
+    return (
+        standardised(scores), (values[-1] - scores) / spread if len(values) > 1 else np.zeros(n, np.float32),
+        above, below, 1.0 / rank, np.log(rank) / np.log(n + 1),
+    )  # fmt: skip
+
+
+def _of_list(scores: FloatArray) -> Sequence[FloatArray]:
+    ones = np.ones_like(scores)
+    spread = float(scores.std())
+    lead = (float(scores.max()) - float(scores.mean())) / max(spread, 1e-9)
+    return ones * spread, ones * lead, ones * np.log(len(scores))
+
+
+def _branch(ranking: Ranking, branch: str) -> tuple[FloatArray, FloatArray]:
+    """The scores in a branch, the lowest of them where it did not find a candidate, and whether it did."""
+    found = np.array([branch in candidate.branch_scores for candidate in ranking])
+    scores = np.array([candidate.branch_scores.get(branch, np.nan) for candidate in ranking], np.float32)
+    found &= np.isfinite(scores)
+    lowest = scores[found].min() if found.any() else 0.0
+    return np.where(found, scores, lowest).astype(np.float32), found.astype(np.float32)
+
+
+def _centre(vectors: FloatArray, scores: FloatArray) -> FloatArray:
+    """The mean of the candidates (dim,), the better ones counting more."""
+    weights = np.exp((scores - scores.max()) / max(TEMPERATURE, float(scores.std())))
+    mean: FloatArray = (weights / weights.sum()) @ vectors
+    return mean
+
+
+def _density(vectors: FloatArray, centre: FloatArray) -> Sequence[FloatArray]:
+    cosines = vectors @ vectors.T
+    n = len(vectors)
+    np.fill_diagonal(cosines, 0.0)
+    mean = cosines.sum(1) / max(n - 1, 1)
+    nearest = cosines.max(1) if n > 1 else np.zeros(n, np.float32)
+    return mean, nearest, vectors @ centre
+
+
+def _projected(vectors: FloatArray, centre: FloatArray, projection: FloatArray) -> Sequence[FloatArray]:
+    coordinates = vectors @ projection
+    return [*(coordinates - coordinates.mean(0)).T, *(coordinates * (centre @ projection)).T]

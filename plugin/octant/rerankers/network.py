@@ -1,0 +1,162 @@
+"""A small network over a set of candidates: the same answer whatever their order, in numpy.
+
+Deep sets (1703.06114): a layer on every candidate, their mean beside it, another layer, and a linear term past both
+that starts as the score of the search. Trained with listwise softmax (ListNet, 10.1145/1273496.1273513) and RankNet
+(10.1145/1102351.1102363).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from octant.records import FloatArray
+
+Weights: TypeAlias = "dict[str, FloatArray]"
+HIDDEN = 16
+RANKNET = 0.5
+"""Weight of RankNet where the listwise softmax weighs 1."""
+_CLIP = 6.0
+"""Standard deviations beyond which a feature counts no more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One query.
+
+    Attributes
+    ----------
+    x : (n, features) float32
+    gains : (n,) float32
+        At least 0, not all 0.
+    """
+
+    x: FloatArray
+    gains: FloatArray
+
+
+def start(features: int, skip: int, hidden: int, rng: np.random.Generator) -> Weights:
+    """Weights that give the feature ``skip`` back as the score; ``hidden`` of 0 is a linear model."""
+    linear = np.zeros(features, np.float32)
+    linear[skip] = 1.0
+    weights = {"linear": linear}
+    if hidden:
+        weights |= {
+            "w1": rng.normal(0, features**-0.5, (features, hidden)).astype(np.float32),
+            "b1": np.zeros(hidden, np.float32),
+            "w2": rng.normal(0, hidden**-0.5, (hidden, hidden)).astype(np.float32),
+            "u2": rng.normal(0, hidden**-0.5, (hidden, hidden)).astype(np.float32),
+            "b2": np.zeros(hidden, np.float32),
+            "out": np.zeros(hidden, np.float32),
+        }
+    return weights
+
+
+def scaling(examples: Sequence[Example]) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation (features,) of every feature."""
+    everything = np.concatenate([example.x for example in examples])
+    spread = everything.std(0)
+    return everything.mean(0), np.where(spread > 1e-6, spread, 1.0).astype(np.float32)
+
+
+def scaled(x: FloatArray, mean: FloatArray, spread: FloatArray) -> FloatArray:
+    """Features (n, features) as the network reads them."""
+    return ((x - mean) / spread).clip(-_CLIP, _CLIP)
+
+
+def forward(weights: Mapping[str, FloatArray], x: FloatArray) -> FloatArray:
+    """Scores (n,) of scaled features (n, features)."""
+    scores = x @ weights["linear"]
+    if "w1" in weights:
+        first = np.maximum(x @ weights["w1"] + weights["b1"], 0)
+        second = np.maximum(first @ weights["w2"] + first.mean(0) @ weights["u2"] + weights["b2"], 0)
+        scores = scores + second @ weights["out"]
+    return np.asarray(scores, np.float32)
+
+
+def loss_of(scores: FloatArray, gains: FloatArray) -> tuple[float, FloatArray]:
+    """The loss of one query, and its gradient (n,) by the scores.
+
+    Listwise softmax: cross entropy between the gains, as shares, and the softmax of the scores. RankNet: the mean of
+    log(1 + exp(lower - higher)) over the pairs whose gains differ.
+    """
+    shares = gains / gains.sum()
+    shifted = scores - scores.max()
+    log_softmax = shifted - np.log(np.exp(shifted).sum())
+    loss = -float(shares @ log_softmax)
+    gradient = np.exp(log_softmax) - shares
+    better = np.flatnonzero(gains > gains.min())
+    above = gains[better, None] > gains[None, :]
+    pairs = int(above.sum())
+    if pairs:
+        margin = scores[better, None] - scores[None, :]
+        loss += RANKNET * float(np.logaddexp(0, -margin)[above].sum()) / pairs
+        pull = np.where(above, -RANKNET / pairs / (1 + np.exp(margin.clip(-60, 60))), 0)
+        gradient = gradient - pull.sum(0)
+        np.add.at(gradient, better, pull.sum(1))
+    return loss, np.asarray(gradient, np.float32)
+
+
+def gradients(weights: Mapping[str, FloatArray], x: FloatArray, gains: FloatArray) -> tuple[float, Weights]:
+    """Loss of one query, and its gradient by every weight."""
+    if "w1" not in weights:
+        loss, by_score = loss_of(forward(weights, x), gains)
+        return loss, {"linear": x.T @ by_score}
+    first = np.maximum(x @ weights["w1"] + weights["b1"], 0)
+    pooled = first.mean(0)
+    second = np.maximum(first @ weights["w2"] + pooled @ weights["u2"] + weights["b2"], 0)
+    loss, by_score = loss_of(x @ weights["linear"] + second @ weights["out"], gains)
+    by_second = np.where(second > 0, by_score[:, None] * weights["out"], 0)
+    summed = by_second.sum(0)
+    by_first = by_second @ weights["w2"].T + (summed @ weights["u2"].T) / len(x)
+    by_first = np.where(first > 0, by_first, 0)
+    return loss, {
+        "linear": x.T @ by_score,
+        "w1": x.T @ by_first,
+        "b1": by_first.sum(0),
+        "w2": first.T @ by_second,
+        "u2": np.outer(pooled, summed),
+        "b2": summed,
+        "out": second.T @ by_score,
+    }
+
+
+class Adam:
+    """Steps downhill (1412.6980), with decoupled decay towards where the weights started.
+
+    Parameters
+    ----------
+    weights : mapping
+        Changed in place.
+    rate : float
+    decay : float
+        Share of the way back to the start that every step takes, times ``rate``.
+    """
+
+    def __init__(self, weights: Weights, rate: float, decay: float = 0.0) -> None:
+        self._weights, self._rate, self._decay = weights, rate, decay
+        self._start = {name: value.copy() for name, value in weights.items()}
+        self._first = {name: np.zeros_like(value) for name, value in weights.items()}
+        self._second = {name: np.zeros_like(value) for name, value in weights.items()}
+        self._steps = 0
+
+    def step(self, gradient: Mapping[str, NDArray[np.floating]]) -> None:
+        """One step against ``gradient``."""
+        self._steps += 1
+        for name, slope in gradient.items():
+            weight, first, second = self._weights[name], self._first[name], self._second[name]
+            first += 0.1 * (slope - first)
+            second += 0.001 * (slope * slope - second)
+            mean = first / (1 - 0.9**self._steps)
+            scale = np.sqrt(second / (1 - 0.999**self._steps)) + 1e-8
+            weight -= self._rate * (mean / scale + self._decay * (weight - self._start[name]))
+
+
+def batches(count: int, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Positions 0 to ``count - 1`` in a random order, ``size`` at a time."""
+    order = rng.permutation(count)
+    return (order[start : start + size] for start in range(0, count, size))
