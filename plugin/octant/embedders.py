@@ -12,10 +12,12 @@ from typing import Any, Literal, overload
 from numpy.typing import ArrayLike
 
 from octant.errors import InputError
-from octant.flow import Flow, Step, run
+from octant.flow import Flow, Step, run, step
 from octant.hub import load_model, model_name, require_sentence_transformers
 from octant.identity import PROBE_TEXT, complete, probe_of
 from octant.records import EmbeddingIdentity, FloatArray
+from octant.token_vectors import token_vectors
+from octant.tokens import Tokens, tokens_of
 from octant.vectors import as_matrix
 
 QUERIES_AT_ONCE = 8
@@ -81,6 +83,33 @@ class Embedder(ABC):
         """Vectors (n, dim) float32 of questions, in order; errors as in :meth:`embed_documents`."""
         wanted = as_texts(texts)
         return self._learn(self._checked((yield from _perform(self._queries(wanted))), len(wanted)))
+
+    def embed_document_tokens(self, texts: Sequence[str]) -> Flow[list[FloatArray]]:
+        """Unit vectors (tokens, dim) float32 of the tokens of each passage, as far as the model reads it.
+
+        Raises
+        ------
+        InputError
+            If the model does not give them, or ``texts`` is not as in :meth:`embed_documents`.
+        """
+        return (yield from step(partial(self._token_vectors, as_texts(texts), "document")))
+
+    def embed_query_tokens(self, texts: Sequence[str]) -> Flow[list[FloatArray]]:
+        """Unit vectors (tokens, dim) float32 of the tokens of each question; errors as for passages."""
+        return (yield from step(partial(self._token_vectors, as_texts(texts), "query")))
+
+    def _token_vectors(self, texts: list[str], role: Literal["document", "query"]) -> list[FloatArray]:
+        """Vectors of the tokens of ``texts``, where the model gives them."""
+        del texts, role
+        raise InputError(
+            f"{self.name} gives one vector a text and none of its tokens: pass a sentence-transformers model, or the "
+            "name of one"
+        )
+
+    def tokens(self) -> Flow[Tokens | None]:
+        """How the model splits texts, and how much of one it reads; None where it does not tell."""
+        yield from ()
+        return None
 
     def _checked(self, vectors: ArrayLike, count: int) -> FloatArray:
         matrix = as_matrix(_on_cpu(vectors), dim=self._identity.dimension, what=f"vectors from {self.name}")
@@ -149,16 +178,33 @@ class SentenceTransformerEmbedder(Embedder):
     def _queries(self, texts: list[str]) -> Step:
         return Step(lambda: self._encode(texts, "query"))
 
+    def tokens(self) -> Flow[Tokens | None]:
+        """How the model splits texts, and how much of a question it reads; the model is loaded for it."""
+        return (yield from step(self._tokens))
+
+    def _tokens(self) -> Tokens | None:
+        with self._using:
+            model = self._loaded()
+        return tokens_of(model, self._using)
+
+    def _token_vectors(self, texts: list[str], role: Literal["document", "query"]) -> list[FloatArray]:
+        with self._using:
+            return token_vectors(self._loaded(), texts, role)
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            self._model = load_model(self._place)
+        return self._model
+
     def _encode(self, texts: list[str], role: Literal["document", "query"]) -> Any:
         with self._using:
-            if self._model is None:
-                self._model = load_model(self._place)
-            encode = getattr(self._model, f"encode_{role}", None)
+            model = self._loaded()
+            encode = getattr(model, f"encode_{role}", None)
             if encode is not None:
                 return encode(texts, convert_to_numpy=True, show_progress_bar=False)
             # Before sentence-transformers 5 the prompt had to be named.
-            prompt = role if role in (getattr(self._model, "prompts", None) or {}) else None
-            return self._model.encode(texts, prompt_name=prompt, convert_to_numpy=True, show_progress_bar=False)
+            prompt = role if role in (getattr(model, "prompts", None) or {}) else None
+            return model.encode(texts, prompt_name=prompt, convert_to_numpy=True, show_progress_bar=False)
 
 
 class CallableEmbedder(Embedder):

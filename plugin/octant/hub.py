@@ -62,9 +62,9 @@ def load_model(name: str) -> Any:
     path = Path(name).expanduser()
     if path.is_dir():
         return SentenceTransformer(str(path), local_files_only=True)
-    if _looks_like_path(name):
+    if looks_like_path(name):
         raise InputError(f"there is no model directory at {name!r}: give an existing directory, or a model's hub name")
-    if _is_cached(name):
+    if is_cached(name):
         try:
             return SentenceTransformer(name, local_files_only=True)
         except OSError:
@@ -117,18 +117,20 @@ def hub_answers(name: str, seconds: float = HUB_SECONDS) -> bool:
     return answered.is_set()
 
 
-def _is_cached(name: str) -> bool:
-    """Whether the cache knows what modules the model has.
+def is_cached(name: str, file: str = "modules.json") -> bool:
+    """Whether the local cache holds ``file`` of the model ``name``.
 
-    Weights alone would not do: without ``modules.json`` sentence-transformers makes up a mean pooling.
+    Weights alone would not do for an embedding model: without ``modules.json`` sentence-transformers makes up a mean
+    pooling.
     """
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        return try_to_load_from_cache(name, "modules.json") is not None
+        return isinstance(try_to_load_from_cache(name, file), str)
     except ValueError:  # not a name the hub could have
         return False
 
 
-def _looks_like_path(name: str) -> bool:
+def looks_like_path(name: str) -> bool:
+    """Whether ``name`` can only be meant as a directory."""
     return name.startswith((".", "~", "/", "\\")) or "\\" in name or name.count("/") > 1

@@ -185,7 +185,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     unloadable: set[str] = set()
     load.unloadable = unloadable  # type: ignore[attr-defined]
     monkeypatch.setattr(sentence_transformers, "SentenceTransformer", load)
-    monkeypatch.setattr(hub, "_is_cached", lambda name: False)
+    monkeypatch.setattr(hub, "is_cached", lambda name: False)
     monkeypatch.setattr(hub, "hub_answers", lambda name: True)
     return calls
 
@@ -196,7 +196,7 @@ def test_the_hub_comes_before_the_bundle(loaded: list[Any]) -> None:
 
 
 def test_the_cache_comes_before_the_hub(loaded: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "_is_cached", lambda name: True)
+    monkeypatch.setattr(hub, "is_cached", lambda name: True)
     monkeypatch.setattr(hub, "hub_answers", lambda name: pytest.fail("asked the hub for a cached model"))
     hub.load_model("some/model")
     assert loaded == [("some/model", {"local_files_only": True})]

@@ -8,7 +8,7 @@ from typing import ClassVar
 from octant.errors import InputError
 from octant.flow import Flow
 from octant.records import JSON, Ranking
-from octant.rerankers import prompts
+from octant.rerankers import prompts, reasons
 from octant.rerankers.answers import ListAnswer, read_order
 from octant.rerankers.base import Reranker
 from octant.rerankers.exchange import Message, Prompt
@@ -53,6 +53,9 @@ class Listwise(Reranker):
         Identifiers: 1 … n, or six characters that no passage can know.
     structured : bool
         Whether models that can be held to a JSON schema are.
+    reasoned : bool
+        Ask for a reason for every passage before the ranking (DeAR, 2508.16998); the report keeps them as
+        ``justifications``. Costs some 50 output tokens a passage.
     """
 
     name: ClassVar[str] = "listwise"
@@ -67,6 +70,7 @@ class Listwise(Reranker):
         context: int | None = None,
         labels: str = "numbers",
         structured: bool = True,
+        reasoned: bool = False,
     ) -> None:
         if window < 0 or window == 1:
             raise InputError(f"window must be 0 (the whole list) or at least 2, got {window}")
@@ -81,7 +85,8 @@ class Listwise(Reranker):
         if labels not in ("numbers", "unguessable"):
             raise InputError(f"labels must be numbers or unguessable, got {labels!r}")
         self.window, self.step, self.passes = window, step, passes
-        self.passage_tokens, self.context, self.labels, self.structured = passage_tokens, context, labels, structured
+        self.passage_tokens, self.context, self.labels = passage_tokens, context, labels
+        self.structured, self.reasoned = structured, reasoned
 
     def _rerank(self, query: str, ranking: Ranking, run: Run) -> Flow[Order]:
         texts = [candidate.text or "" for candidate in ranking]
@@ -98,6 +103,7 @@ class Listwise(Reranker):
             if order == before or run.ended:
                 break
         seen.tell(run)
+        seen.justify(run, ranking)
         return Order.by_rank(order) if seen.answers else Order.unchanged(len(order))
 
     def order_part(
@@ -114,56 +120,77 @@ class Listwise(Reranker):
             Positions in it.
         run : Run
         seen : Shown
-            Is told where the first choice had been shown.
+            Is told where the first choice had been shown, and the reasons.
         """
         shown = [part[place] for place in run.shuffled(len(part))]
         prompt, labels = self._prompt(query, [texts[position] for position in shown], run)
         (answer,) = yield from run.ask([prompt])
         if answer.failure is not None:
             return list(part), 0
-        read = read_order(answer.text if answer.parsed is None else answer.parsed, len(part), labels)
-        if read.outcome == "fell back" and answer.parsed is not None:
-            read = read_order(answer.text, len(part), labels)
+        secret = labels if self.labels == "unguessable" else None
+        read = read_order(self._said(answer.text) if answer.parsed is None else answer.parsed, len(part), secret)
+        if read.outcome == "fell back" and (answer.parsed is not None or self.reasoned):
+            read = read_order(answer.text, len(part), secret)
         run.note(read.outcome, "; ".join(read.why))
         if read.outcome == "fell back":
             return list(part), 0
         seen.add(read)
+        if self.reasoned:
+            given = reasons.read_reasons(answer.parsed or answer.text, labels)
+            seen.reasons |= {shown[place]: reason for place, reason in given.items()}
         named = [shown[place] for place in read.order[: read.named]]
         return [*named, *(position for position in part if position not in set(named))], len(named)
 
-    def _prompt(self, query: str, passages: Sequence[str], run: Run) -> tuple[Prompt, list[str] | None]:
+    def _said(self, text: str) -> str:
+        """The part of an answer that holds the ranking."""
+        return reasons.after_reasons(text) if self.reasoned else text
+
+    def _prompt(self, query: str, passages: Sequence[str], run: Run) -> tuple[Prompt, list[str]]:
+        """The question, and the identifiers that the passages have in it."""
         n = len(passages)
+        task = reasons.TASK if self.reasoned else _TASK
         secret = self.labels == "unguessable"
         labels = prompts.unguessable(query, passages) if secret else prompts.numbered(n)
         asked = prompts.escaped(query)
         together = None
         if self.context is not None:
             (asked,), _ = prompts.fitted([query], run.count_tokens, each=self.context // 8)
-            frame = _TASK.format(
+            frame = task.format(
                 n=n, query=asked, first=labels[0], second=labels[-1], passages=_quotes(labels, [""] * n)
             )
             reserve = n * run.count_tokens(f"[{labels[-1]}] > ") + _TURNS  # for the answer, and what frames turns
+            reserve += n * reasons.TOKENS if self.reasoned else 0
             together = self.context - run.count_tokens(prompts.SYSTEM) - run.count_tokens(frame) - reserve
         cut, shortened = prompts.fitted(passages, run.count_tokens, each=self.passage_tokens, together=together)
         if shortened:
             run.remark("long passages were shown to the model in part")
-        text = _TASK.format(n=n, query=asked, first=labels[0], second=labels[-1], passages=_quotes(labels, cut))
+        text = task.format(n=n, query=asked, first=labels[0], second=labels[-1], passages=_quotes(labels, cut))
         return (
             Prompt(
                 (Message("system", prompts.SYSTEM), Message("human", text)),
-                f"{_VERSION};{self.labels};{self.passage_tokens};{self.context}",
+                f"{_VERSION};{self.labels};{self.passage_tokens};{self.context}" + ";reasoned" * self.reasoned,
                 query,
                 tuple(passages),
-                schema=_schema(secret) if self.structured else None,
+                schema=self._schema("string" if secret else "integer") if self.structured else None,
             ),
-            labels if secret else None,
+            labels,
         )
+
+    def _schema(self, label: str) -> dict[str, JSON]:
+        return reasons.schema(label) if self.reasoned else _schema(label)
 
 
 class Shown:
-    """Where what the model preferred had been shown, over the answers that could be read."""
+    """Where what the model preferred had been shown, and its reasons, over the answers that could be read.
+
+    Attributes
+    ----------
+    reasons : dict of int to str
+        By position in the whole ranking; the latest one, where a passage was shown more than once.
+    """
 
     def __init__(self) -> None:
+        self.reasons: dict[int, str] = {}
         self._first: list[float] = []
         self._unchanged = 0
 
@@ -177,8 +204,13 @@ class Shown:
         """How many could be read."""
         return len(self._first)
 
+    def justify(self, run: Run, ranking: Ranking) -> None:
+        """Report the reasons; ``ranking`` is the whole one."""
+        for position, reason in self.reasons.items():
+            run.justify(ranking[position].id, reason)
+
     def tell(self, run: Run) -> None:
-        """Report them."""
+        """Report the places."""
         if self._first:
             run.measure("place of the first choice (0 shown first, 1 last)", sum(self._first) / len(self._first))
             run.measure("share of answers that repeat the order shown", self._unchanged / len(self._first))
@@ -204,12 +236,12 @@ def _quotes(labels: Sequence[str], passages: Sequence[str]) -> str:
     return "\n".join(map(prompts.quoted, labels, passages))
 
 
-def _schema(secret: bool) -> dict[str, JSON]:
+def _schema(label: str) -> dict[str, JSON]:
     return {
         "title": "PassageRanking",
         "description": "The identifiers of all passages, the most relevant first.",
         "type": "object",
-        "properties": {"ranking": {"type": "array", "items": {"type": "string" if secret else "integer"}}},
+        "properties": {"ranking": {"type": "array", "items": {"type": label}}},
         "required": ["ranking"],
         "additionalProperties": False,
     }
