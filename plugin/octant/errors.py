@@ -21,6 +21,7 @@ Each message says what was expected, what came, and what to do.
     ├── MismatchError                     another model, dimension or artifact than the collection's
     ├── VerificationError                 a copy that differs from its source, or finds too little
     ├── RerankError                       a reranker that could not do its work, where the caller asked to be told so
+    ├── NoLogprobsError                   an answer without log-probabilities, where a confidence was to be read from them
     └── StoreError
         ├── CollectionNotFoundError (LookupError)
         ├── CollectionExistsError
@@ -138,6 +139,10 @@ class RerankError(OctantError):
     """A reranker could not do its work, and ``on_failure`` is "raise"."""
 
 
+class NoLogprobsError(OctantError):
+    """An answer carries no log-probabilities that a confidence could be read from; the message says what would help."""
+
+
 class StoreError(OctantError):
     """The engine refused or failed."""
 
@@ -191,3 +196,19 @@ class PartialUploadError(StoreError):
 
 class LocalModeWarning(UserWarning):
     """qdrant-client's local mode compresses nothing: sizes and recall measured on it mean nothing."""
+
+
+_LONGEST_MESSAGE = 300
+
+
+def told(error: BaseException) -> str:
+    r"""One line on ``error``, anybody's, for a record that outlives it.
+
+    Examples
+    --------
+    >>> told(ValueError("no\nsuch thing"))
+    'ValueError: no such thing'
+    """
+    text = " ".join(str(error).split())
+    shown = text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from octant.rerankers.exchange import TokenLogprob
+from octant.token_logprobs import TokenLogprob
 from octant.rerankers.likelihoods import expected_grade, grade_likelihood, read_grade, share
 
 

@@ -26,8 +26,8 @@ from octant import Ranking, RerankReport, reranker
 from octant.rerankers import Answer, Message, Prompt, TokenLogprob, Usage
 from octant.rerankers.cache import AnswerCache, key
 from octant.rerankers.failures import passes, wait_s
-from octant.rerankers.logprobs import token_logprobs
 from octant.rerankers.model import bytes_over_four
+from octant.token_logprobs import token_logprobs, whole
 
 BEST_FIRST = ("p5", "p4", "p3", "p2", "p1", "p0")
 FAST = {"backoff": 0.001}
@@ -429,7 +429,7 @@ def test_log_probabilities_are_read_in_each_form(raw: Any) -> None:
      [{"token": "7", "logprob": float("nan")}], [{"token": "7", "logprob": 2.0}], {"content": "text"}, 7],
 )  # fmt: skip
 def test_what_are_no_log_probabilities_is_none(raw: Any) -> None:
-    assert token_logprobs(raw) is None
+    assert whole(token_logprobs(raw)) is None
 
 
 class Bindable(GenericFakeChatModel):

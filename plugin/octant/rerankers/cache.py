@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from octant.errors import ArtifactError, InputError
-from octant.rerankers.exchange import Answer, Prompt, TokenLogprob, Usage
+from octant.rerankers.exchange import Answer, Prompt, Usage
+from octant.token_logprobs import TokenLogprob
 
 if TYPE_CHECKING:
     import sqlite3

@@ -8,6 +8,7 @@ from typing import Literal
 
 from octant.errors import InputError
 from octant.records import JSON
+from octant.token_logprobs import TokenLogprob
 
 
 @dataclass(frozen=True)
@@ -60,24 +61,6 @@ class Prompt:
     def __post_init__(self) -> None:
         if self.schema and self.logprobs:
             raise InputError("a prompt asks for log-probabilities or for a schema, not for both: leave one out")
-
-
-@dataclass(frozen=True)
-class TokenLogprob:
-    """One token of an answer.
-
-    Attributes
-    ----------
-    token : str
-    logprob : float
-        Natural logarithm of its probability.
-    top : tuple of (str, float)
-        The likeliest tokens at its place with their log-probabilities, most likely first; may include itself.
-    """
-
-    token: str
-    logprob: float
-    top: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from octant.rerankers.exchange import TokenLogprob
+from octant.token_logprobs import TokenLogprob
 
 Word = TypeVar("Word")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from octant.errors import InputError
 from octant.rerankers.exchange import Answer, Prompt, Usage
-from octant.rerankers.logprobs import token_logprobs
+from octant.token_logprobs import token_logprobs, whole
 
 
 class Model:
@@ -91,7 +91,7 @@ def read(response: Any, prompt: Prompt, count_tokens: Callable[[str], int]) -> A
     metadata = metadata if isinstance(metadata, Mapping) else {}
     raw = metadata.get("logprobs") or metadata.get("logprobs_result")
     usage = _usage(response, metadata) or estimated_usage(prompt, text, count_tokens)
-    return Answer(text, token_logprobs(raw), usage, parsed)
+    return Answer(text, whole(token_logprobs(raw)), usage, parsed)
 
 
 def text_of(response: Any) -> str:

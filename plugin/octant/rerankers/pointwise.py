@@ -11,10 +11,11 @@ from octant.flow import Flow
 from octant.records import Ranking
 from octant.rerankers import prompts
 from octant.rerankers.base import Reranker
-from octant.rerankers.exchange import Answer, Message, Prompt, TokenLogprob
+from octant.rerankers.exchange import Answer, Message, Prompt
 from octant.rerankers.likelihoods import expected_grade, grade_likelihood, read_grade, share
 from octant.rerankers.order import Order
 from octant.rerankers.run import Run
+from octant.token_logprobs import TokenLogprob
 
 _YES_NO = """\
 {passage}

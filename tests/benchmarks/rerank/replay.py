@@ -27,9 +27,8 @@ from parts import Outcome
 
 import octant
 from octant.records import Candidate, Ranking
-from octant.rerankers.exchange import TokenLogprob
 from octant.rerankers.likelihoods import share
-from octant.rerankers.logprobs import token_logprobs
+from octant.token_logprobs import TokenLogprob, token_logprobs
 
 _SHOWN = re.compile(r"^\[\d+\] <passage>(.*?)</passage>$", re.MULTILINE)
 _LISTED = re.compile(r"\[\d+\](?: > \[\d+\])*")
