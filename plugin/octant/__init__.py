@@ -27,10 +27,13 @@ from octant.records import (
 from octant.representation import Representation, quantizer
 from octant.rerank_report import OutputNote, RerankReport
 from octant.reranking import reranker
+from octant.selection import selector
+from octant.several_embeddings import EmbeddingInfo
 from octant.version import __version__
 
 if TYPE_CHECKING:
-    from octant import tuning
+    from octant import confidence, tuning
+    from octant.cutoffs.cutoff import Cutoff
     from octant.lifecycle.compress import acompress, aplan_compression, compress, plan_compression
     from octant.lifecycle.plan import CompressPlan
     from octant.lifecycle.report import CompressReport
@@ -43,10 +46,12 @@ __all__ = [
     "Component",
     "CompressPlan",
     "CompressReport",
+    "Cutoff",
     "Decision",
     "Distance",
     "Embedder",
     "EmbeddingIdentity",
+    "EmbeddingInfo",
     "Expected",
     "FitReport",
     "Footprint",
@@ -66,6 +71,7 @@ __all__ = [
     "acompress",
     "aplan_compression",
     "compress",
+    "confidence",
     "diversify",
     "embedder",
     "errors",
@@ -74,6 +80,7 @@ __all__ = [
     "plan_compression",
     "quantizer",
     "reranker",
+    "selector",
     "tune",
     "tuning",
 ]
@@ -81,6 +88,7 @@ __all__ = [
 _LATER = {
     "CompressPlan": "octant.lifecycle.plan",
     "CompressReport": "octant.lifecycle.report",
+    "Cutoff": "octant.cutoffs.cutoff",
     "acompress": "octant.lifecycle.compress",
     "aplan_compression": "octant.lifecycle.compress",
     "compress": "octant.lifecycle.compress",
@@ -91,8 +99,8 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "tuning":
-        return import_module("octant.tuning")
+    if name in ("confidence", "tuning"):
+        return import_module(f"octant.{name}")
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_LATER[name]), name)

@@ -7,23 +7,25 @@ from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
+from octant import attachments, backfill, ingest, making, several_embeddings
 from octant import core as core_flows
-from octant import ingest
 from octant import search as searching
+from octant.attachments import Attachment, Part
 from octant.core import Core
-from octant.embedders import Embedder, embedder
+from octant.embedders import Embedder
 from octant.errors import InputError
 from octant.filters import as_filter, map_ids
 from octant.flow import Flow, arun, awaitable, blocking, run, step
 from octant.fusion import Fusion
 from octant.layout import HnswSettings, MemoryPlacement, SearchKnobs
-from octant.location import Location, store_at
+from octant.making import DEFAULT_REPRESENTATION
 from octant.manifest import Manifest
 from octant.oversampling import DEFAULT_COVERAGE, CoverageCurve
+from octant.rankings import Rankings
 from octant.recommendation import Recommendation
 from octant.records import (
     JSON,
@@ -39,17 +41,17 @@ from octant.records import (
 from octant.representation import Representation
 from octant.schema import CollectionSchema
 from octant.search import Mode, Request
-from octant.sparse import sparse_encoder
+from octant.several_embeddings import EmbeddingInfo
 from octant.terms import Terms
-from octant.version import __version__
+from octant.trained import TrainedPart
 from octant.work import Work, progress_bar
 
-SPARSE_NAME = "sparse"
-DEFAULT_REPRESENTATION = "turbo8"
+if TYPE_CHECKING:
+    from octant.cutoffs.cutoff import Cutoff
+
 DEFAULT_KNOBS = SearchKnobs()
 ANSWERS = 10
 """Answers for which a description says what a search reads."""
-TEXT_KEY = "page_content"
 
 
 @dataclass(frozen=True)
@@ -87,169 +89,6 @@ class CollectionInfo:
     collection: str = ""
 
 
-def _create(
-    cls: type[Collection],
-    name: str,
-    *,
-    location: Location = ":memory:",
-    embedding: object | None = None,
-    represent: str | None = None,
-    distance: str | Distance | None = None,
-    dimension: int | None = None,
-    sparse: object | None = None,
-    sparse_name: str = SPARSE_NAME,
-    vector_name: str = "",
-    text_key: str = TEXT_KEY,
-    hnsw: HnswSettings | None = None,
-    placement: MemoryPlacement | None = None,
-    knobs: SearchKnobs | None = None,
-    recommendation: Recommendation | str | Path | None = None,
-    seed: int = 0,
-    exist_ok: bool = False,
-    overwrite: bool = False,
-    client_options: Mapping[str, Any] | None = None,
-    collection_options: Mapping[str, Any] | None = None,
-) -> Flow[Collection]:
-    """Make a collection.
-
-    While neither ``dimension`` nor the embedding tells how wide vectors are, nothing is made yet: the
-    first ``add`` or ``fit`` does it, and until then searches find nothing.
-
-    Parameters
-    ----------
-    name : str
-    location : str, Path or Qdrant client
-        A directory (Qdrant Edge, embedded), ``":memory:"`` (Edge in a temporary directory), an http(s) URL
-        (server, cluster, cloud), a ``QdrantClient``, an ``AsyncQdrantClient``, or a pair of both.
-    embedding : optional
-        A LangChain ``Embeddings``, the name or path of a sentence-transformers model, or a callable from a
-        list of texts to (n, dim) vectors. Not needed where only vectors are added and searched.
-    represent : str, optional
-        Spec of how vectors are stored, e.g. ``"turbo8"`` (the default), ``"pca(192)|float8"``,
-        ``"coarse=turbo4|turbo(1); fine=float8"``.
-    distance : {"cosine", "dot", "euclid", "manhattan"}, optional
-        Cosine by default.
-    dimension : int, optional
-        Of the embeddings; 0 stores sparse vectors only.
-    sparse : optional
-        ``"bm25"``, or an object with LangChain's sparse interface; enables sparse and hybrid search.
-    sparse_name, vector_name : str
-        Names of the vectors inside Qdrant.
-    text_key : str
-        Payload key of the text.
-    hnsw : HnswSettings, optional
-    placement : MemoryPlacement, optional
-        Where codes, originals, graph and payload live.
-    knobs : SearchKnobs, optional
-        Kept with the collection, for every search that is given none.
-    recommendation : Recommendation, str or Path, optional
-        What ``octant tune`` recommends, or the path of its JSON: sets ``represent``, ``hnsw``, ``placement`` and
-        ``knobs``, none of which may be given beside it, and must be for this distance and dimension.
-    seed : int
-        Of everything random in a fit.
-    exist_ok : bool
-        Open the collection if it exists.
-    overwrite : bool
-        Delete the collection first if it exists.
-    client_options, collection_options : mapping, optional
-        See :func:`octant.location.store_at`.
-
-    Raises
-    ------
-    SpecError, InputError
-        If the spec or an argument is impossible.
-    ArtifactError
-        If the recommendation cannot be read.
-    CollectionExistsError, LockedError, MismatchError, UnavailableError, UnsupportedError
-    """
-    if exist_ok and overwrite:
-        raise InputError("exist_ok opens what is there, overwrite deletes it: choose one")
-    compared = None if distance is None else Distance.parse(distance)
-    terms = _agreed(Terms(represent, compared, dimension, hnsw, placement, knobs), recommendation)
-    representation = Representation.parse(terms.represent or DEFAULT_REPRESENTATION)
-    model = embedder(embedding)
-    encoder = None if sparse is None else sparse_encoder(sparse)
-    manifest = Manifest(
-        represent=representation.spec,
-        distance=terms.distance or Distance.COSINE,
-        dimension=terms.dimension,
-        embedding=None,
-        artifact=None,
-        vector_name=vector_name,
-        text_key=text_key,
-        sparse=None if encoder is None else encoder.identity,
-        sparse_name=None if encoder is None else sparse_name,
-        hnsw=terms.hnsw or HnswSettings(),
-        seed=seed,
-        octant=__version__,
-        placement=terms.placement or MemoryPlacement(),
-        knobs=terms.knobs,
-        coverage=terms.coverage,
-    )
-    store = store_at(location, name, client_options=client_options, collection_options=collection_options)
-    core = Core(store, representation, manifest, model, encoder)
-    yield from _or_close(core, core_flows.create(core, terms, exist_ok=exist_ok, overwrite=overwrite))
-    return cls(name, core)
-
-
-def _open(
-    cls: type[Collection],
-    name: str,
-    *,
-    location: Location = ":memory:",
-    embedding: object | None = None,
-    sparse: object | None = None,
-    represent: str | None = None,
-    dimension: int | None = None,
-    artifact: str | None = None,
-    recommendation: Recommendation | str | Path | None = None,
-    sparse_name: str = SPARSE_NAME,
-    vector_name: str | None = "",
-    text_key: str = TEXT_KEY,
-    client_options: Mapping[str, Any] | None = None,
-) -> Flow[Collection]:
-    """Open a collection that exists, Octant's own or somebody else's.
-
-    Octant's own collections know everything but the embedding model itself. Of another client's (written by
-    langchain-qdrant, say) ``vector_name``, ``sparse_name`` and ``text_key`` say where things are.
-
-    Parameters
-    ----------
-    name, location, client_options
-        As in :meth:`create`.
-    embedding : optional
-        The model that made the vectors; without it, search by vector.
-    sparse : optional
-        The sparse encoder; Octant's own BM25 is restored without being named.
-    represent, dimension, artifact, recommendation : optional
-        What the caller expects; anything else is refused.
-    vector_name : str, optional
-        Which of several dense vectors is meant. Empty for the unnamed one, or else the only one that was not made of
-        another; None takes whatever there is: to look at the collection rather than to search it.
-    sparse_name, text_key : str
-        Where a foreign collection keeps things; Octant's own remember it.
-
-    Raises
-    ------
-    CollectionNotFoundError, LockedError, ArtifactError, UnavailableError
-    MismatchError
-        If the model, dimension, representation or artifact is another; the message names both. If there are several
-        dense vectors and none was named; the message lists them.
-    """
-    terms = _agreed(Terms(represent, dimension=dimension, artifact=artifact), recommendation)
-    manifest = Manifest(
-        represent="float32", distance=Distance.COSINE, dimension=None, embedding=None, artifact=None,
-        vector_name=vector_name or "", text_key=text_key, sparse=None, sparse_name=sparse_name,
-        hnsw=HnswSettings(), seed=0, octant=__version__,
-    )  # fmt: skip
-    store = store_at(location, name, client_options=client_options)
-    encoder = None if sparse is None else sparse_encoder(sparse)
-    core = Core(store, Representation.parse("float32"), manifest, embedder(embedding), encoder)
-    yield from _or_close(core, core_flows.open_existing(core, any_vector=vector_name is None))
-    yield from _or_close(core, step(lambda: terms.check(core.manifest, foreign=core.foreign)))
-    return cls(name, core)
-
-
 class Collection:
     """Documents and their compressed embeddings, in one Qdrant collection.
 
@@ -279,10 +118,10 @@ class Collection:
         self.name = name
         self._core = core
 
-    create = classmethod(blocking(_create))
-    acreate = classmethod(awaitable(_create))
-    open = classmethod(blocking(_open))
-    aopen = classmethod(awaitable(_open))
+    create = classmethod(blocking(making.create))
+    acreate = classmethod(awaitable(making.create))
+    open = classmethod(blocking(making.open_))
+    aopen = classmethod(awaitable(making.open_))
 
     # -- what it is ----------------------------------------------------------------------------
 
@@ -310,6 +149,11 @@ class Collection:
     def embedding(self) -> Embedder | None:
         """The model that texts go through."""
         return self._core.embedder
+
+    @property
+    def embeddings(self) -> Mapping[str, EmbeddingInfo]:
+        """Every embedding of the documents by name, the first one first; sparse vectors count as one of them."""
+        return several_embeddings.described(self._core)
 
     @property
     def artifact(self) -> str | None:
@@ -361,8 +205,9 @@ class Collection:
         Parameters
         ----------
         texts : iterable of str, optional
-        vectors : (n, dim) array_like, optional
-            Instead of, or beside, ``texts``; texts are not embedded then.
+        vectors : (n, dim) array_like, or mapping from embedding to such, optional
+            Instead of, or beside, ``texts``; texts are not embedded then. Of several embeddings those that are left
+            out are made of the texts.
         payloads : iterable of mapping, optional
             JSON values, one mapping a point.
         ids : iterable of int or str, optional
@@ -400,6 +245,7 @@ class Collection:
         sample: object,
         *,
         queries: object | None = None,
+        embedding: str | None = None,
         progress: bool = False,
         checkpoint: str | Path | None = None,
     ) -> Flow[FitReport]:
@@ -415,6 +261,8 @@ class Collection:
         queries : (m, dim) array_like, or list of str, optional
             Real queries, for representations that can weigh errors by them: vectors, or texts to embed. Not those
             that recall will be measured on.
+        embedding : str, optional
+            Which of several embeddings shall learn; the first one without it.
         progress : bool
             Show progress bars on standard error.
         checkpoint : str or Path, optional
@@ -429,7 +277,7 @@ class Collection:
         InputError
             If points are stored already: their codes would become unreadable.
         """
-        core = self._core
+        core = self._core.of(embedding)
         work = Work(progress=progress, checkpoint=checkpoint)
         x, given = yield from ingest.sample_vectors(core, sample)
         asked = None if queries is None else (yield from ingest.query_vectors(core, queries))
@@ -438,7 +286,9 @@ class Collection:
     fit = blocking(_fit)
     afit = awaitable(_fit)
 
-    def _adopt(self, fitted: Representation, *, coverage: CoverageCurve | None = None) -> Flow[None]:
+    def _adopt(
+        self, fitted: Representation, *, coverage: CoverageCurve | None = None, embedding: str | None = None
+    ) -> Flow[None]:
         """Use a representation that was fitted elsewhere, instead of fitting one here.
 
         Parameters
@@ -447,16 +297,95 @@ class Collection:
             Of the collection's spec. The collection must have its dimension (``create(dimension=…)``) and no points.
         coverage : CoverageCurve, optional
             What was measured of its two stages; without it the first vectors added measure it.
+        embedding : str, optional
+            Whose representation it is; the first one's without it.
 
         Raises
         ------
         InputError, MismatchError, DimensionError
             If the collection holds points, or ``fitted`` is unfitted, of another spec, or of another dimension.
         """
-        yield from core_flows.adopt(self._core, fitted, coverage)
+        yield from core_flows.adopt(self._core.of(embedding), fitted, coverage)
 
     adopt = blocking(_adopt)
     aadopt = awaitable(_adopt)
+
+    def _add_embedding(
+        self,
+        name: str,
+        embedding: object,
+        *,
+        represent: str | None = None,
+        distance: str | Distance | None = None,
+        hnsw: HnswSettings | None = None,
+        placement: MemoryPlacement | None = None,
+        knobs: SearchKnobs | None = None,
+        recommendation: Recommendation | str | Path | None = None,
+        batch_size: int = 256,
+        progress: bool = False,
+    ) -> Flow[int]:
+        """Give every document a vector of a further model, while the collection is searched and written to.
+
+        Killed at any moment, the same call goes on where it was. Until it is complete the new embedding answers no
+        search. Needs a server from 1.18 on, or Edge.
+
+        Parameters
+        ----------
+        name : str
+            Of the embedding and of its vector.
+        embedding : optional
+            As for :meth:`create`.
+        represent, distance, hnsw, placement, knobs, recommendation : optional
+            As for :meth:`create`.
+        batch_size : int
+            Documents that are embedded and written at a time; so many may be embedded twice after a kill.
+        progress : bool
+            Show progress bars on standard error.
+
+        Returns
+        -------
+        int
+            Documents that got a vector in this run.
+
+        Raises
+        ------
+        InputError, SpecError, TooFewVectorsError
+            Before anything is written, if it cannot be added; or if documents have no text.
+        MismatchError
+            If it was begun with another model or representation.
+        UnsupportedError
+            If the server is too old.
+        """
+        settings = {
+            "embedding": embedding, "represent": represent, "distance": distance, "hnsw": hnsw,
+            "placement": placement, "knobs": knobs, "recommendation": recommendation,
+        }  # fmt: skip
+        making.check_name(name, (), self._core.manifest.sparse_name or "")
+        model, terms = making.wanted_of(name, settings, Terms())
+        representation = Representation.parse(terms.represent or DEFAULT_REPRESENTATION)
+        return (
+            yield from backfill.add(
+                self._core, name, model, terms, representation, batch_size=batch_size, progress=progress
+            )
+        )
+
+    add_embedding = blocking(_add_embedding)
+    aadd_embedding = awaitable(_add_embedding)
+
+    def _drop_embedding(self, name: str) -> Flow[None]:
+        """Take an embedding, complete or not, from the collection; documents stay.
+
+        Raises
+        ------
+        InputError
+            If there is none of that name, or it is the one that the collection is open with.
+        UnsupportedError
+            If the server is older than 1.18.
+        """
+        yield from backfill.drop(self._core, name)
+
+    drop_embedding = blocking(_drop_embedding)
+    adrop_embedding = awaitable(_drop_embedding)
 
     def _delete(self, ids: Iterable[PointId] | None = None, *, filter: object | None = None) -> Flow[None]:  # noqa: A002
         """Delete points by id, or every point that matches ``filter``. Unknown ids are no error.
@@ -518,6 +447,8 @@ class Collection:
         mode: Mode = "dense",
         fusion: str | Fusion = "rrf",
         with_vectors: bool = False,
+        embedding: str | None = None,
+        cutoff: Cutoff | None = None,
     ) -> Flow[list[Ranking]]:
         """Several searches in one request to the engine; see :meth:`search`.
 
@@ -525,9 +456,11 @@ class Collection:
         ----------
         queries : list of str, or (n, dim) array_like
         """
-        knobs = knobs or self._core.manifest.knobs or DEFAULT_KNOBS
-        request = Request(k, offset, filter, score_threshold, knobs, mode, Fusion.parse(fusion), with_vectors)
-        return (yield from searching.search(self._core, list(queries), request))
+        core, mode = several_embeddings.chosen(self._core, embedding, mode)
+        knobs = knobs or core.manifest.knobs or DEFAULT_KNOBS
+        fused = Fusion.parse(fusion)
+        request = Request(k, offset, filter, score_threshold, knobs, mode, fused, with_vectors, cutoff)
+        return (yield from searching.search(core, list(queries), request))
 
     search_batch = blocking(_search_batch)
     asearch_batch = awaitable(_search_batch)
@@ -544,6 +477,8 @@ class Collection:
         mode: Mode = "dense",
         fusion: str | Fusion = "rrf",
         with_vectors: bool = False,
+        embedding: str | None = None,
+        cutoff: Cutoff | None = None,
     ) -> Flow[Ranking]:
         """The documents nearest to ``query``, best first.
 
@@ -565,24 +500,113 @@ class Collection:
             Of a hybrid search.
         with_vectors : bool
             Whether candidates carry their decoded vectors.
+        embedding : str, optional
+            Which of several embeddings is searched, by its name; the first one without it. The name of the sparse
+            vector means ``mode="sparse"``.
+        cutoff : Cutoff, optional
+            Answers that are too improbably relevant are left out too, by Qdrant itself; dense searches only.
 
         Raises
         ------
         InputError, VectorValueError, DimensionError, FilterError
+        MismatchError
+            If the cutoff was trained for another embedding or distance.
         UnavailableError, StoreError
         """
         rankings = yield from self._search_batch(
             [query], k, filter=filter, score_threshold=score_threshold, offset=offset, knobs=knobs, mode=mode,
-            fusion=fusion, with_vectors=with_vectors,
+            fusion=fusion, with_vectors=with_vectors, embedding=embedding, cutoff=cutoff,
         )  # fmt: skip
         return rankings[0]
 
     search = blocking(_search)
     asearch = awaitable(_search)
 
-    def _get(self, ids: Iterable[PointId], *, with_vectors: bool = False) -> Flow[list[Candidate]]:
-        """The documents behind ``ids``, in that order; unknown ids are left out. Scores are 0."""
-        core = self._core
+    def _search_each_batch(
+        self,
+        queries: Sequence[object],
+        k: int = 10,
+        *,
+        embeddings: Sequence[str] | None = None,
+        filter: object | None = None,  # noqa: A002
+        offset: int = 0,
+        knobs: SearchKnobs | None = None,
+        with_vectors: bool = False,
+        timeout: float | None = None,
+    ) -> Flow[list[Rankings]]:
+        """Several searches of several embeddings, in one request to the engine; see :meth:`search_each`.
+
+        Parameters
+        ----------
+        queries : list of str, or of mappings from embedding to text or vector
+        """
+        names = None if embeddings is None else _names(embeddings)
+        request = Request(k, offset, filter, with_vectors=with_vectors)
+        return (
+            yield from several_embeddings.search_each(
+                self._core, list(queries), request, names, knobs=knobs, timeout=timeout
+            )
+        )
+
+    search_each_batch = blocking(_search_each_batch)
+    asearch_each_batch = awaitable(_search_each_batch)
+
+    def _search_each(
+        self,
+        query: object,
+        k: int = 10,
+        *,
+        embeddings: Sequence[str] | None = None,
+        filter: object | None = None,  # noqa: A002
+        offset: int = 0,
+        knobs: SearchKnobs | None = None,
+        with_vectors: bool = False,
+        timeout: float | None = None,
+    ) -> Flow[Rankings]:
+        """What each of several embeddings finds, apart, all from one request to the engine.
+
+        A model that fails or is too late costs the others nothing: the result says which one failed and why.
+
+        Parameters
+        ----------
+        query : str, or mapping from embedding to text or vector
+        k : int
+            Answers wanted of each.
+        embeddings : sequence of str, optional
+            Which are asked, by name, the sparse one among them; all that can be asked this, without it.
+        filter, offset
+            As for :meth:`search`.
+        knobs : SearchKnobs, optional
+            For all of them, in place of those that are kept with each.
+        with_vectors : bool
+            Whether candidates carry their decoded vectors, each ranking those of its own embedding. Sparse rankings
+            carry those of the first one.
+        timeout : float, optional
+            Seconds that each model has. A call that cannot be stopped goes on in its thread, and nobody waits for it.
+
+        Raises
+        ------
+        InputError, VectorValueError, DimensionError, FilterError
+            If nothing can be asked this, or a given vector is impossible.
+        UnavailableError, StoreError
+        """
+        found = yield from self._search_each_batch(
+            [query], k, embeddings=embeddings, filter=filter, offset=offset, knobs=knobs, with_vectors=with_vectors,
+            timeout=timeout,
+        )  # fmt: skip
+        return found[0]
+
+    search_each = blocking(_search_each)
+    asearch_each = awaitable(_search_each)
+
+    def _get(
+        self, ids: Iterable[PointId], *, with_vectors: bool = False, embedding: str | None = None
+    ) -> Flow[list[Candidate]]:
+        """The documents behind ``ids``, in that order; unknown ids are left out. Scores are 0.
+
+        ``embedding`` says whose vectors are wanted, of several; the first one's without it.
+        """
+        core = self._core.of(embedding)
         wanted = [core.ids.to_qdrant(point) for point in ids]
         if core.draft or not wanted:
             return []
@@ -695,6 +719,67 @@ class Collection:
     schema = blocking(_schema)
     aschema = awaitable(_schema)
 
+    # -- what was trained for it ---------------------------------------------------------------
+
+    def _corpus(self) -> Flow[str]:
+        """Identity of the documents, by which a trained part knows the collection it was trained on again.
+
+        Made up when first asked for and kept with the collection; a compressed copy inherits it.
+
+        Raises
+        ------
+        InputError
+            While the collection has not been made.
+        """
+        return (yield from attachments.corpus(self._core))
+
+    corpus = blocking(_corpus)
+    acorpus = awaitable(_corpus)
+
+    def _attach(self, part: TrainedPart) -> Flow[Attachment]:
+        """Keep a trained part with the collection, in place of one of the same kind and spec.
+
+        Raises
+        ------
+        MismatchError
+            If it was trained for another embedding.
+        InputError
+            While the collection has not been made.
+        """
+        return (yield from attachments.attach(self._core, part))
+
+    attach = blocking(_attach)
+    aattach = awaitable(_attach)
+
+    def _attached(self) -> Flow[tuple[Attachment, ...]]:
+        """The trained parts that are kept with the collection for its embedding, by kind and spec."""
+        return (yield from attachments.attached(self._core))
+
+    attached = blocking(_attached)
+    aattached = awaitable(_attached)
+
+    def _trained(self, cls: type[Part], spec: str | None = None) -> Flow[Part | None]:
+        """The attached part of a class, and of a spec where there are several; None if there is none.
+
+        Raises
+        ------
+        InputError
+            If there are several of its kind and no ``spec`` tells which.
+        ArtifactError
+            If its bytes are missing or damaged.
+        """
+        return (yield from attachments.find(self._core, cls, spec))
+
+    trained = blocking(_trained)
+    atrained = awaitable(_trained)
+
+    def _detach(self, kind: str, spec: str | None = None) -> Flow[int]:
+        """Forget the trained parts of ``kind``, or the one of ``spec`` among them; how many there were."""
+        return (yield from attachments.detach(self._core, kind, spec))
+
+    detach = blocking(_detach)
+    adetach = awaitable(_detach)
+
     # -- ending --------------------------------------------------------------------------------
 
     def _close(self) -> Flow[None]:
@@ -737,18 +822,11 @@ def _reads(core: Core, points: int) -> int:
     return core.coverage.candidates(ANSWERS, points, knobs.coverage or DEFAULT_COVERAGE)
 
 
-def _agreed(terms: Terms, recommendation: Recommendation | str | Path | None) -> Terms:
-    return terms if recommendation is None else terms.with_recommended(Recommendation.of(recommendation))
-
-
 def _vector_names(core: Core, wanted: bool) -> tuple[str, ...]:
     return searching.vector_names(core) if wanted else ()
 
 
-def _or_close(core: Core, flow: Flow[None]) -> Flow[None]:
-    """Run ``flow``; if it fails, leave no lock or connection behind."""
-    try:
-        yield from flow
-    except BaseException:
-        yield from core.store.close()
-        raise
+def _names(embeddings: Sequence[str]) -> list[str]:
+    if isinstance(embeddings, str):
+        raise InputError(f"embeddings is a list of names, got one string: pass [{embeddings!r}]")
+    return list(dict.fromkeys(embeddings))

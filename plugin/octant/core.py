@@ -6,17 +6,18 @@ Everything here is written once, as flows; :class:`octant.Collection` drives the
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from octant import artifact as artifacts
-from octant import coverage, families
+from octant import coverage, envelope, families
 from octant.embedders import Embedder
 from octant.errors import CollectionExistsError, DimensionError, InputError, MismatchError, StoreError
 from octant.families import Kin
 from octant.flow import Flow, step
-from octant.identity import complete, same_model
+from octant.identity import PROBE_TEXT, complete, describe, same_model
 from octant.ids import IdCodec
 from octant.layout import CollectionLayout, MemoryPlacement, Stages, VectorLayout, check_knobs, lay_out
 from octant.manifest import Manifest
@@ -31,6 +32,8 @@ from octant.unfinished import KEY, refuse
 from octant.vectors import as_matrix, unit_rows
 from octant.work import QUIET, Work
 
+UNNAMED = "dense"
+"""What the embedding of a collection is called whose vector has no name."""
 COUNT_SECONDS = 60.0
 """How long a search trusts the last count of points."""
 _JUDGED = 10_000
@@ -56,6 +59,9 @@ class Core:
         Points written since the last optimization.
     kin : Kin
         What the collection holds beside this.
+    siblings : dict from vector name to Core
+        The collection's other embeddings, each with its own model and representation; store and sparse encoder are
+        the same.
     twins : dict from name to Representation
         Of ``kin.twins``, once somebody writes.
     """
@@ -68,6 +74,7 @@ class Core:
     foreign: bool = False
     pending: int = 0
     kin: Kin = field(default_factory=Kin)
+    siblings: dict[str, Core] = field(default_factory=dict)
     twins: dict[str, Representation] = field(default_factory=dict, init=False)
     ids: IdCodec = field(init=False)
     _stages: tuple[object, Stages] | None = field(default=None, init=False, repr=False)
@@ -85,6 +92,41 @@ class Core:
     def sparse_only(self) -> bool:
         """Whether points have no dense vector at all; the manifest then says dimension 0."""
         return self.manifest.dimension == 0
+
+    @property
+    def title(self) -> str:
+        """What this embedding is called: the name of its vector, or "dense" where that has none."""
+        return self.manifest.vector_name or UNNAMED
+
+    @property
+    def embeddings(self) -> dict[str, Core]:
+        """The embedding and its siblings, by what they are called; those that are being added too."""
+        return {one.title: one for one in (self, *self.siblings.values())}
+
+    @property
+    def written(self) -> tuple[Core, ...]:
+        """The embeddings that a new document gets; what is still being added fetches it later."""
+        return tuple(one for one in (self, *self.siblings.values()) if not one.manifest.unfinished)
+
+    def of(self, name: str | None) -> Core:
+        """The embedding called ``name``; this one without a name.
+
+        Raises
+        ------
+        InputError
+            If there is none of that name, or it is not complete.
+        """
+        if name is None:
+            return self
+        found = self.embeddings.get(name)
+        if found is None:
+            known = ", ".join(map(repr, self.embeddings))
+            raise InputError(f"the collection has no embedding {name!r}; it has {known}")
+        if found.manifest.unfinished:
+            raise InputError(
+                f"the embedding {name!r} is not complete: call add_embedding({name!r}, ...) again, and it goes on"
+            )
+        return found
 
     @property
     def distance(self) -> Distance:
@@ -152,8 +194,16 @@ class Core:
 # -- coming to be --------------------------------------------------------------------------------
 
 
-def create(core: Core, terms: Terms, *, exist_ok: bool, overwrite: bool) -> Flow[None]:
+def create(core: Core, terms: Mapping[str, Terms], *, exist_ok: bool, overwrite: bool) -> Flow[None]:
     """Make the collection, or leave it a draft while its dimension is unknown.
+
+    Parameters
+    ----------
+    core : Core
+        With its siblings, where it is to have several embeddings: their dimensions are found out now, if need be by
+        embedding one short text.
+    terms : mapping from vector name to Terms
+    exist_ok, overwrite : bool
 
     Raises
     ------
@@ -161,63 +211,111 @@ def create(core: Core, terms: Terms, *, exist_ok: bool, overwrite: bool) -> Flow
         If it exists and neither ``exist_ok`` nor ``overwrite`` is set.
     MismatchError
         If it exists, and is not what was asked for.
+    InputError
+        If one of several embeddings has neither a model nor a dimension.
     """
     if (yield from core.store.exists()):
         if overwrite:
             yield from core.store.drop()
         elif exist_ok:
-            yield from open_existing(core)
-            terms.check(core.manifest, foreign=core.foreign)
+            yield from _open_as_asked(core, terms)
             return
         else:
             raise CollectionExistsError(
                 "a collection of that name exists: open it, or create it with exist_ok=True or overwrite=True"
             )
+    dimensions = []
+    for one in (core, *core.siblings.values()):
+        dimensions.append((yield from find_dimension(one, certain=bool(core.siblings))))
+        one.manifest = replace(one.manifest, dimension=None)
+    known = [dimension for dimension in dimensions if dimension is not None]
+    if len(known) == len(dimensions):
+        yield from materialize(core, *known)
+
+
+def _open_as_asked(core: Core, terms: Mapping[str, Terms]) -> Flow[None]:
+    asked = {one.title: one.embedder for one in core.embeddings.values()} if core.siblings else None
+    yield from open_existing(core, models=asked)
+    if asked is not None and set(asked) != set(core.embeddings):
+        there, wanted = (", ".join(map(repr, names)) for names in (core.embeddings, asked))
+        raise MismatchError(
+            f"the collection has the embeddings {there}, expected {wanted}: open it as it is, add_embedding() what is "
+            "missing, or make another one"
+        )
+    for one in core.embeddings.values():
+        wanted_terms = terms.get(one.manifest.vector_name) or (terms.get("") if one is core else None)
+        if wanted_terms is not None:
+            wanted_terms.check(one.manifest, foreign=core.foreign)
+
+
+def find_dimension(core: Core, *, certain: bool) -> Flow[int | None]:
+    """What is known of an embedding's dimension, its model being noted down; all there is to know if ``certain``."""
     if core.embedder is not None:
         embedder = core.embedder
         identity = yield from step(lambda: embedder.identity)
+        if certain and identity.dimension is None:
+            yield from embedder.embed_documents([PROBE_TEXT])
+            identity = embedder.identity
         _same_dimension(core.manifest, identity)
         core.manifest = replace(core.manifest, embedding=identity)
     dimension = core.manifest.dimension
     if dimension is None and core.manifest.embedding is not None:
         dimension = core.manifest.embedding.dimension
-    core.manifest = replace(core.manifest, dimension=None)
-    if dimension is not None:
-        yield from materialize(core, dimension)
+    if dimension is None and certain:
+        raise InputError(
+            f"the embedding {core.title!r} needs its model (embedding), or its dimension: give one of them"
+        )
+    return dimension
 
 
-def materialize(core: Core, dimension: int) -> Flow[None]:
-    """Make a draft real: from here on it has a dimension.
+def materialize(core: Core, *dimensions: int) -> Flow[None]:
+    """Make a draft real: from here on it has a dimension, or one for each of its embeddings.
 
     Raises
     ------
     DimensionError, InputError
         If the representation is impossible for that dimension or distance; nothing is made then.
     """
-    manifest = replace(core.manifest, dimension=dimension)
-    if dimension == 0:
+    cores = (core, *core.siblings.values())
+    manifests = [replace(one.manifest, dimension=d) for one, d in zip(cores, dimensions, strict=True)]
+    own = manifests[0]
+    vectors: tuple[VectorLayout, ...] = ()
+    if dimensions == (0,):
         if core.sparse is None:
             raise InputError("dimension=0 means sparse vectors only: name their encoder too, as in sparse='bm25'")
-        layout = CollectionLayout((), manifest.sparse_name, manifest.placement.payload)
     else:
-        core.representation.check(dimension, core.distance)
-        coarse, fine = core.representation.needs(dimension, core.distance)
-        stages = Stages.of(coarse, fine, manifest.vector_name)
-        if manifest.knobs is not None:
-            check_knobs(stages, manifest.knobs)
-        layout = lay_out(stages, hnsw=manifest.hnsw, placement=manifest.placement, sparse=manifest.sparse_name)
-    yield from core.store.create(layout, manifest.to_json())
-    core.manifest = manifest
+        for one, manifest in zip(cores, manifests, strict=True):
+            vectors += laid_out(one.representation, manifest)
+    layout = CollectionLayout(vectors, own.sparse_name, own.placement.payload)
+    yield from core.store.create(layout, *(manifest.to_json() for manifest in manifests))
+    for one, manifest in zip(cores, manifests, strict=True):
+        one.manifest = manifest
 
 
-def open_existing(core: Core, *, any_vector: bool = False) -> Flow[None]:
-    """Replace ``core``'s manifest and representation by those of the collection.
+def laid_out(representation: Representation, manifest: Manifest) -> tuple[VectorLayout, ...]:
+    """The named vectors of one embedding, once it is sure that they are possible."""
+    if not manifest.dimension:
+        raise InputError(f"the embedding {manifest.vector_name!r} must have a positive dimension, got 0")
+    representation.check(manifest.dimension, manifest.distance)
+    coarse, fine = representation.needs(manifest.dimension, manifest.distance)
+    stages = Stages.of(coarse, fine, manifest.vector_name)
+    if manifest.knobs is not None:
+        check_knobs(stages, manifest.knobs)
+    return lay_out(stages, hnsw=manifest.hnsw, placement=manifest.placement).vectors
+
+
+def open_existing(
+    core: Core, *, any_vector: bool = False, models: Mapping[str, Embedder | None] | None = None
+) -> Flow[None]:
+    """Replace ``core``'s manifest, representation and siblings by those of the collection.
 
     Parameters
     ----------
     core : Core
     any_vector : bool
         Whether whatever the collection has will do: it is to be looked at, not searched.
+    models : mapping from name to Embedder, optional
+        Of each embedding, in place of the one of ``core``.
 
     Raises
     ------
@@ -225,11 +323,11 @@ def open_existing(core: Core, *, any_vector: bool = False) -> Flow[None]:
     UnfinishedError
         If a compression has begun it and is not complete.
     MismatchError
-        If the embedding is not the one that made the vectors.
+        If an embedding is not the one that made the vectors, or there is none of its name.
     """
     schema = yield from core.store.open()
     try:
-        name = families.first(schema) if any_vector else families.choose(schema, core.manifest.vector_name)
+        name = families.first(schema) if any_vector else (yield from _meant(core, schema))
         refuse((yield from core.store.read_state(KEY)), name or "")
         if name is not None and name in schema.manifests:
             core.manifest = Manifest.from_json(schema.manifests[name])
@@ -237,12 +335,63 @@ def open_existing(core: Core, *, any_vector: bool = False) -> Flow[None]:
         else:
             _adopt(core, schema, name, any_vector=any_vector)
         core.ids = IdCodec(digits_are_integers=core.foreign or core.manifest.foreign_ids)
-        yield from _check_embedding(core)
-        _check_sparse(core)
         core.kin = families.kin(schema, core.manifest, core.manifest.sparse_name)
+        if models is not None:
+            _check_names(core, models)
+            core.embedder = models.get(core.title)
+        yield from check_embedding(core)
+        _check_sparse(core)
+        core.siblings = yield from _siblings(core, schema, models or {})
     except BaseException:
         yield from core.store.close()
         raise
+
+
+def _meant(core: Core, schema: CollectionSchema) -> Flow[str | None]:
+    """Name of the family that an ``open`` means: of several embeddings, if none is named, the one of its model."""
+    wanted, embedder = core.manifest.vector_name, core.embedder
+    name = families.choose(schema, wanted)
+    several = [other for other in families.originals(schema) if other in schema.manifests]
+    if wanted or embedder is None or len(several) < 2 or name not in several:
+        return name
+    identity = yield from step(lambda: embedder.identity)
+    told = []
+    for other in several:
+        manifest = Manifest.from_json(schema.manifests[other])
+        recorded = manifest.embedding
+        if recorded is not None and same_model(recorded, identity) is None and _fits(manifest, identity):
+            return other
+        told.append(f"{other!r} ({'an unknown model' if recorded is None else describe(recorded)})")
+    raise MismatchError(
+        f"the collection has the embeddings {', '.join(told)}; opened with {describe(identity)}: say whose model it "
+        "is with embeddings={name: model}, or vector_name="
+    )
+
+
+def _fits(manifest: Manifest, identity: EmbeddingIdentity) -> bool:
+    return None in (manifest.dimension, identity.dimension) or manifest.dimension == identity.dimension
+
+
+def _check_names(core: Core, models: Mapping[str, Embedder | None]) -> None:
+    there = (core.title, *core.kin.siblings)
+    if unknown := [name for name in models if name not in there]:
+        raise MismatchError(
+            f"the collection has the embeddings {', '.join(map(repr, there))}, got a model for "
+            f"{', '.join(map(repr, unknown))}: name them as they are, or add_embedding() it"
+        )
+
+
+def _siblings(core: Core, schema: CollectionSchema, models: Mapping[str, Embedder | None]) -> Flow[dict[str, Core]]:
+    found = {}
+    for name in core.kin.siblings:
+        manifest = Manifest.from_json(schema.manifests[name])
+        representation = yield from _representation(core.store, manifest)
+        sibling = Core(core.store, representation, manifest, models.get(name or UNNAMED), core.sparse)
+        sibling.ids = core.ids
+        sibling.kin = families.kin(schema, manifest, core.manifest.sparse_name)
+        yield from check_embedding(sibling)
+        found[name] = sibling
+    return found
 
 
 def load_twins(core: Core) -> Flow[None]:
@@ -260,9 +409,15 @@ def load_twins(core: Core) -> Flow[None]:
             "would be missing there, and those that are replaced would lose them. Write with the client that makes "
             "them all, or drop those vectors first"
         )
-    if len(core.twins) == len(core.kin.twins):
+    due = [one for one in core.written if len(one.twins) != len(one.kin.twins)]
+    if not due:
         return
     schema = yield from core.store.schema()
+    for one in due:
+        yield from _load_twins(one, schema)
+
+
+def _load_twins(core: Core, schema: CollectionSchema) -> Flow[None]:
     for name in core.kin.twins:
         if name in schema.manifests:
             manifest = Manifest.from_json(schema.manifests[name])
@@ -332,7 +487,14 @@ def _placement(vector: VectorLayout, schema: CollectionSchema) -> MemoryPlacemen
 # -- whose vectors are these? --------------------------------------------------------------------
 
 
-def _check_embedding(core: Core) -> Flow[None]:
+def check_embedding(core: Core) -> Flow[None]:
+    """Refuse a model that did not make the vectors.
+
+    Raises
+    ------
+    MismatchError
+        With both identities.
+    """
     if core.embedder is None:
         return
     embedder, recorded = core.embedder, core.manifest.embedding
@@ -366,20 +528,6 @@ def _check_sparse(core: Core) -> None:
             f"the collection's sparse vectors were made by {recorded}; opened with {given.identity}: "
             "use the same encoder"
         )
-
-
-def describe(identity: EmbeddingIdentity) -> str:
-    """One line that tells a model from another.
-
-    Examples
-    --------
-    >>> describe(EmbeddingIdentity("all-MiniLM-L6-v2", 384, True, "ab" * 16))
-    'all-MiniLM-L6-v2 (384 dimensions, probe abababab)'
-    """
-    known = [f"{identity.dimension} dimensions" if identity.dimension else "dimension unknown"]
-    if identity.probe:
-        known.append(f"probe {identity.probe[:8]}")
-    return f"{identity.name} ({', '.join(known)})"
 
 
 def note_embedding(core: Core, vectors: FloatArray) -> Flow[None]:
@@ -449,7 +597,7 @@ def adopt(core: Core, fitted: Representation, curve: CoverageCurve | None) -> Fl
     digest = None
     if fitted.learns:
         data = artifacts.dump(fitted, core.dimension)
-        digest = artifacts.digest(data)
+        digest = envelope.digest(data)
         yield from core.store.write_artifact(digest, data)
     manifest = replace(core.manifest, artifact=digest, coverage=curve)
     yield from core.store.write_manifest(manifest.to_json())
@@ -480,7 +628,7 @@ def learn(
     digest = None
     if fresh.learns:
         data = artifacts.dump(fresh, core.dimension)
-        digest = artifacts.digest(data)
+        digest = envelope.digest(data)
         yield from core.store.write_artifact(digest, data)
     points = learned if unseen is None else unseen
     # Before the first fit there is only what a recommendation brought: its figures are about reading by that curve.

@@ -20,13 +20,15 @@ def choose(schema: CollectionSchema, wanted: str) -> str | None:
     ----------
     schema : CollectionSchema
     wanted : str
-        As the caller named it; empty for the unnamed one, or else for the only one that was not made of another: to
-        add a compressed copy of a vector changes nothing for those who open the collection without naming one.
+        As the caller named it; empty for the unnamed one, or else for the first one that was not made of another: to
+        add a compressed copy of a vector, or a further embedding, changes nothing for those who open the collection
+        without naming one.
 
     Raises
     ------
     MismatchError
-        If there is none of that name, or several and none was named: which there are.
+        If there is none of that name; or if there are several, some of them another client's, and none was named:
+        which there are.
     """
     names = [*schema.manifests, *foreign(schema)]
     if wanted in names:
@@ -36,10 +38,16 @@ def choose(schema: CollectionSchema, wanted: str) -> str | None:
         raise MismatchError(
             f"the collection has no dense vector named {wanted!r}; it has {listed}: pass one of them as vector_name="
         )
-    originals = [name for name in names if (root := _root(schema, name)) == name or root not in names]
-    if len(originals) > 1:
+    found = originals(schema)
+    if len(found) > 1 and not all(name in schema.manifests for name in found):
         raise MismatchError(f"the collection has several dense vectors, {listed}: say which one with vector_name=")
-    return originals[0] if originals else None
+    return found[0] if found else None
+
+
+def originals(schema: CollectionSchema) -> list[str]:
+    """Families that were not made of another one: the embeddings that a collection has, first the first."""
+    names = [*schema.manifests, *foreign(schema)]
+    return [name for name in names if (root := _root(schema, name)) == name or root not in names]
 
 
 def first(schema: CollectionSchema) -> str | None:
@@ -69,11 +77,14 @@ class Kin:
     ----------
     twins : tuple of str
         Families made of the same embeddings: a new document gets them too.
+    siblings : tuple of str
+        Families made of other embeddings: a new document gets them too, from models of their own.
     strangers : tuple of str
         Vectors, dense or sparse, that nobody here can make: a new document would be without them.
     """
 
     twins: tuple[str, ...] = ()
+    siblings: tuple[str, ...] = ()
     strangers: tuple[str, ...] = ()
 
 
@@ -91,8 +102,12 @@ def kin(schema: CollectionSchema, opened: Manifest, sparse: str | None) -> Kin:
     root = opened.vector_name if opened.source is None else opened.source
     names = [*schema.manifests, *foreign(schema)]
     twins = tuple(name for name in names if name != opened.vector_name and _root(schema, name) == root)
-    made = {member for name in (opened.vector_name, *twins) for member in members(schema, name)} | {sparse}
-    return Kin(twins, tuple(name for name in schema.names if name not in made))
+    own = (opened.vector_name, *twins, root)
+    siblings = tuple(name for name in originals(schema) if name in schema.manifests and name not in own)
+    made_by_others = [name for name in schema.manifests if _root(schema, name) in siblings]
+    families = (opened.vector_name, *twins, *siblings, *made_by_others)
+    made = {member for name in families for member in members(schema, name)} | {sparse}
+    return Kin(twins, siblings, tuple(name for name in schema.names if name not in made))
 
 
 def _root(schema: CollectionSchema, name: str) -> str:

@@ -10,10 +10,11 @@ from typing import TypeGuard
 
 import numpy as np
 
-from octant.core import Core, describe, fit, load_twins, materialize, measure_coverage, note_embedding
+from octant.core import Core, fit, load_twins, materialize, measure_coverage, note_embedding
 from octant.coverage import sample_size
 from octant.errors import InputError, PartialUploadError, TooFewVectorsError
-from octant.flow import Flow, step
+from octant.flow import Flow, fork, step
+from octant.identity import describe
 from octant.layout import PointBatch, Stages
 from octant.payloads import complete as payload_rows
 from octant.records import JSON, CodeArray, FloatArray, PointId, SparseVector
@@ -45,8 +46,8 @@ class Documents:
     ids, stored_ids : list of int or str
         The caller's, and Qdrant's for them.
     texts : list of str or None
-    vectors : (n, dim) float32 or None
-        Prepared: unit rows under cosine.
+    vectors : mapping from embedding to (n, dim) float32
+        Those that were given, prepared: unit rows under cosine.
     payloads : list of dict
         Complete: with the text, and with the id where Qdrant cannot hold it.
     """
@@ -54,7 +55,7 @@ class Documents:
     ids: list[PointId]
     stored_ids: list[int | str]
     texts: list[str] | None
-    vectors: FloatArray | None
+    vectors: Mapping[str, FloatArray]
     payloads: list[dict[str, JSON]]
 
     def __len__(self) -> int:
@@ -75,14 +76,16 @@ def documents(
     InputError, VectorValueError, DimensionError, DuplicateIdError
     """
     listed = _texts(texts)
-    matrix = None if vectors is None else core.prepare(vectors)
-    if listed is None and matrix is None:
+    given = _given(core, vectors)
+    if listed is None and not given:
         raise InputError("add takes texts, vectors, or both; got neither")
-    count = len(listed) if listed is not None else len(matrix)  # type: ignore[arg-type]
+    count = len(listed) if listed is not None else len(next(iter(given.values())))
     if count == 0:
         raise InputError("add needs at least one text or vector, got an empty list")
-    if matrix is not None and len(matrix) != count:
-        raise InputError(f"expected one vector per text, {count} in all, got {len(matrix)}")
+    for matrix in given.values():
+        if len(matrix) != count:
+            raise InputError(f"expected one vector per text, {count} in all, got {len(matrix)}")
+    _check_complete(core, listed, given)
     if core.sparse is None and (core.manifest.sparse is not None or core.sparse_only):
         raise InputError(
             f"this collection stores sparse vectors made by {core.manifest.sparse or 'another client'}: open it with "
@@ -92,7 +95,36 @@ def documents(
         raise InputError("this collection also stores sparse vectors of the texts: pass texts= beside vectors=")
     points, stored = core.ids.columns(None if ids is None else list(ids), count)
     complete = payload_rows(payloads, texts=listed, text_key=core.manifest.text_key, points=points, stored=stored)
-    return Documents(points, stored, listed, matrix, complete)
+    return Documents(points, stored, listed, given, complete)
+
+
+def _given(core: Core, vectors: object | None) -> dict[str, FloatArray]:
+    """The given vectors by embedding, prepared."""
+    if vectors is None:
+        return {}
+    if isinstance(vectors, Mapping):
+        return {name: core.of(name).prepare(matrix, what=f"vectors of {name!r}") for name, matrix in vectors.items()}
+    if core.siblings:
+        names = ", ".join(f"{name!r}: ..." for name in core.embeddings)
+        raise InputError(f"the collection has several embeddings: pass vectors={{{names}}}")
+    return {core.title: core.prepare(vectors)}
+
+
+def _check_complete(core: Core, texts: list[str] | None, given: Mapping[str, FloatArray]) -> None:
+    """Refuse documents that would be without one of several embeddings: nobody would find them there."""
+    if not core.siblings:
+        return
+    missing = [one for one in core.written if one.title not in given and (texts is None or one.embedder is None)]
+    if missing:
+        told = ", ".join(f"{one.title!r}{_made_by(one)}" for one in missing)
+        raise InputError(
+            f"a document gets a vector of every embedding, and these would be missing: {told}. Open the collection "
+            "with their models (embeddings={name: model}) and pass texts, or pass their vectors too"
+        )
+
+
+def _made_by(core: Core) -> str:
+    return f" ({describe(core.manifest.embedding)})" if core.manifest.embedding else ""
 
 
 def _texts(texts: Iterable[str] | None) -> list[str] | None:
@@ -125,12 +157,13 @@ def add(
     start = 0
     while start < len(batch):
         try:
-            x, stop = yield from _next_vectors(core, batch, start, batch_size)
-            if x is not None and not core.representation.fitted:
-                yield from _fit_on(core, batch, x, Work(progress=progress is not None))
-            if x is not None and start == 0:
-                yield from measure_coverage(core, x)
-            points = yield from step(partial(_points, core, batch, x, start, stop))
+            found, stop = yield from _next_vectors(core, batch, start, batch_size)
+            for one in core.written if found else ():
+                if not one.representation.fitted:
+                    yield from _fit_on(one, batch, found[one.title], Work(progress=progress is not None))
+                if start == 0:
+                    yield from measure_coverage(one, found[one.title])
+            points = yield from step(partial(_points, core, batch, found, start, stop))
             yield from core.store.upsert(points, batch_size=batch_size, progress=progress)
         except Exception as error:
             if start == 0 and not isinstance(error, PartialUploadError):
@@ -142,40 +175,53 @@ def add(
     return list(batch.ids)
 
 
-def _next_vectors(core: Core, batch: Documents, start: int, batch_size: int) -> Flow[tuple[FloatArray | None, int]]:
-    """Prepared vectors of the rows to write next, and where those rows end; None where all vectors are sparse."""
+def _next_vectors(core: Core, batch: Documents, start: int, batch_size: int) -> Flow[tuple[dict[str, FloatArray], int]]:
+    """Prepared vectors, by embedding, of the rows to write next, and where those end; none where all are sparse."""
     stop = min(len(batch), start + WRITE_VECTORS)
     if core.sparse_only:
-        return None, stop
-    if batch.vectors is None:
-        return (yield from _embedded(core, batch.texts or [], start, batch_size))
+        return {}, stop
+    found: dict[str, FloatArray] = {}
+    models = [one for one in core.written if one.title not in batch.vectors]
+    if models:
+        found, stop = yield from _embedded(models, batch.texts or [], start, batch_size)
     if core.draft:
-        yield from materialize(core, batch.vectors.shape[1])
-    return batch.vectors[start:stop], stop
+        yield from materialize(core, batch.vectors[core.title].shape[1])
+    return {**found, **{name: matrix[start:stop] for name, matrix in batch.vectors.items()}}, stop
 
 
-def _embedded(core: Core, texts: list[str], start: int, batch_size: int) -> Flow[tuple[FloatArray, int]]:
-    """Embeddings of the next texts: as many as a fit wants, else as many as the model makes in a moment.
+def _embedded(
+    cores: Sequence[Core], texts: list[str], start: int, batch_size: int
+) -> Flow[tuple[dict[str, FloatArray], int]]:
+    """Embeddings of the next texts: as many as a fit wants, else as many as the models make in a moment.
 
     A fast model so fills large writes, which cost the engine least; a slow one loses little when killed.
     """
-    fitted = core.representation.fitted
+    fitted = all(core.representation.fitted for core in cores)
     end = min(len(texts), start + (WRITE_TEXTS if fitted else FIT_TEXTS))
     deadline = time.monotonic() + WRITE_SECONDS
-    parts: list[FloatArray] = []
+    parts: list[list[FloatArray]] = []
     stop = start
     while stop < end and not (parts and fitted and time.monotonic() > deadline):
+        some = texts[stop : min(stop + batch_size, end)]
         try:
-            raw = yield from embed(core, texts[stop : min(stop + batch_size, end)])
-            part = core.prepare(raw, what="embeddings")
+            # Side by side: a model that is served elsewhere waits, one that runs here computes.
+            part = yield from fork([partial(_prepared, core, some) for core in cores], limit=len(cores))
         except Exception:
             if not (parts and fitted):
                 raise
             break  # what is embedded gets stored; the next round meets the failure again
-        yield from note_embedding(core, raw)
-        parts.append(part)
-        stop += len(part)
-    return np.concatenate(parts), stop
+        for core, (raw, _) in zip(cores, part, strict=True):
+            yield from note_embedding(core, raw)
+        parts.append([prepared for _, prepared in part])
+        stop += len(some)
+    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return {core.title: matrix for core, matrix in zip(cores, joined, strict=True)}, stop
+
+
+def _prepared(core: Core, texts: list[str]) -> Flow[tuple[FloatArray, FloatArray]]:
+    """Embeddings as the model gives them, and as the representation takes them."""
+    raw = yield from embed(core, texts)
+    return raw, core.prepare(raw, what="embeddings")
 
 
 def embed(core: Core, texts: list[str]) -> Flow[FloatArray]:
@@ -199,9 +245,9 @@ def embed(core: Core, texts: list[str]) -> Flow[FloatArray]:
 
 def _fit_on(core: Core, batch: Documents, x: FloatArray, work: Work) -> Flow[None]:
     sample = x
-    if batch.vectors is not None:
+    if (given := batch.vectors.get(core.title)) is not None:
         rng = np.random.default_rng(core.manifest.seed)
-        sample = batch.vectors[np.sort(rng.permutation(len(batch))[:FIT_VECTORS])]
+        sample = given[np.sort(rng.permutation(len(batch))[:FIT_VECTORS])]
     try:
         yield from fit(core, sample, work=work)
     except TooFewVectorsError as error:
@@ -211,15 +257,18 @@ def _fit_on(core: Core, batch: Documents, x: FloatArray, work: Work) -> Flow[Non
         ) from error
 
 
-def _points(core: Core, batch: Documents, x: FloatArray | None, start: int, stop: int) -> PointBatch:
-    vectors = {} if x is None else _codes(core, x)
+def _points(core: Core, batch: Documents, found: Mapping[str, FloatArray], start: int, stop: int) -> PointBatch:
+    vectors: dict[str, CodeArray] = {}
+    for one in core.written if found else ():
+        vectors |= codes(one, found[one.title])
     sparse: dict[str, Sequence[SparseVector]] = {}
     if core.sparse is not None and core.manifest.sparse_name is not None and batch.texts is not None:
         sparse[core.manifest.sparse_name] = core.sparse.encode_documents(batch.texts[start:stop])
     return PointBatch(batch.stored_ids[start:stop], vectors, batch.payloads[start:stop], sparse)
 
 
-def _codes(core: Core, x: FloatArray) -> dict[str, CodeArray]:
+def codes(core: Core, x: FloatArray) -> dict[str, CodeArray]:
+    """What is stored of prepared vectors ``x`` (n, dim) of one embedding, by named vector."""
     found = _named(core.stages, core.representation, x)
     for name, representation in core.twins.items():
         stages = Stages.of(*representation.needs(core.dimension, core.distance), name)

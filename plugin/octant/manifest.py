@@ -11,7 +11,7 @@ from octant.oversampling import CoverageCurve
 from octant.records import JSON, Distance, EmbeddingIdentity
 
 FORMAT = 1
-_LATER = ("coverage", "placement", "knobs", "source", "foreign_ids")
+_LATER = ("coverage", "placement", "knobs", "source", "foreign_ids", "unfinished")
 """What collections of earlier releases do not say; the defaults are what they have."""
 
 
@@ -53,6 +53,8 @@ class Manifest:
         are added get both.
     foreign_ids : bool
         Whether the points came from a collection that somebody else made: there "7" can only mean the integer 7.
+    unfinished : bool
+        Whether the embedding was added to a collection that held points, and some may be without it yet.
     """
 
     represent: str
@@ -72,6 +74,7 @@ class Manifest:
     knobs: SearchKnobs | None = None
     source: str | None = None
     foreign_ids: bool = False
+    unfinished: bool = False
 
     def to_json(self) -> dict[str, JSON]:
         """The manifest as JSON values."""
@@ -104,7 +107,8 @@ class Manifest:
                 known["placement"] = MemoryPlacement(**value["placement"])
             if value.get("knobs") is not None:
                 known["knobs"] = SearchKnobs(**value["knobs"])
-            known |= {"source": value.get("source"), "foreign_ids": bool(value.get("foreign_ids"))}
+            known |= {name: bool(value.get(name)) for name in ("foreign_ids", "unfinished")}
+            known["source"] = value.get("source")
             return cls(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"the collection's manifest is damaged ({type(error).__name__}: {error})") from error

@@ -82,7 +82,8 @@ def test_who_is_made_of_the_same_embeddings() -> None:
     opened = Manifest.from_json(json_manifest("small", source=""))
     found = kin(there, opened, "words")
     assert set(found.twins) == {"", "tiny"}
-    assert set(found.strangers) == {"other", "image", "more"}
+    assert set(found.siblings) == {"other"}
+    assert set(found.strangers) == {"image", "more"}
 
 
 def json_manifest(name: str, represent: str = "turbo8", **changed: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 
 import pytest
 
@@ -61,5 +60,5 @@ def test_an_embedding_cannot_answer_and_fail() -> None:
         Rankings({"minilm": ranking("a")}, {"minilm": "no"})
 
 
-def test_it_can_be_copied_and_pickled(found: Rankings) -> None:
-    assert pickle.loads(pickle.dumps(found)) == found == copy.deepcopy(found)
+def test_it_can_be_copied(found: Rankings) -> None:
+    assert copy.deepcopy(found) == found

@@ -25,11 +25,12 @@ from octant.cli.options import (
 )
 from octant.cli.output import AsJson, echo_json, note, plural
 from octant.cli.questions import read_questions
-from octant.collection import DEFAULT_REPRESENTATION, TEXT_KEY, Collection
+from octant.collection import Collection
 from octant.documents import NOT_TEXT, Reader, Skipped
 from octant.embedders import Embedder, embedder
 from octant.errors import CollectionNotFoundError, InputError, MismatchError, TooFewVectorsError
 from octant.ids import ID_KEY
+from octant.making import DEFAULT_REPRESENTATION, TEXT_KEY
 from octant.recommendation import Recommendation
 from octant.records import Distance, FloatArray
 from octant.representation import Representation

@@ -7,14 +7,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from octant.errors import InputError, MissingExtraError
+from octant.errors import InputError, MissingExtraError, told
 from octant.flow import Flow, step
 from octant.rerankers.exchange import Answer, Prompt
-from octant.rerankers.failures import passes, refuses, told, wait_s
+from octant.rerankers.failures import passes, refuses, wait_s
 from octant.rerankers.ledger import Ledger
 from octant.rerankers.model import Model, bytes_over_four, estimated_usage, read
 from octant.rerankers.settings import Settings
-from octant.rerankers.threads import awaited_within, in_thread, within
+from octant.threads import awaited_within, in_thread, within
 
 
 class Caller:

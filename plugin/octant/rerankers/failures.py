@@ -10,7 +10,6 @@ _PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _REFUSING_STATUS = frozenset({400, 404, 422, 501})
 _PASSING_NAMES = ("ratelimit", "timeout", "connection", "unavailable", "overloaded", "internalserver", "throttl")
 _LONGEST_WAIT_S = 60.0
-_LONGEST_MESSAGE = 300
 
 
 def passes(error: BaseException) -> bool:
@@ -39,13 +38,6 @@ def wait_s(error: BaseException, attempt: int, backoff: float) -> float:
     if asked is not None:
         return asked
     return min(_LONGEST_WAIT_S, backoff * 2.0 ** min(attempt, 32)) * random.uniform(0.5, 1.0)
-
-
-def told(error: BaseException) -> str:
-    """One line on ``error``."""
-    text = " ".join(str(error).split())
-    shown = text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
-    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 
 
 def _status(error: BaseException) -> int | None:

@@ -6,10 +6,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from octant.errors import told
 from octant.records import PointId
 from octant.rerank_report import Counter, OutputKind, OutputNote, RerankReport
 from octant.rerankers.exchange import Usage
-from octant.rerankers.failures import told
 from octant.rerankers.settings import Budget, Prices
 
 GIVE_UP_AFTER = 3

@@ -39,16 +39,16 @@ class Store(ABC):
     def exists(self) -> Flow[bool]:
         """Whether the collection is there."""
 
-    def create(self, layout: CollectionLayout, manifest: Manifest) -> Flow[None]:
-        """Make the collection and write its manifest.
+    def create(self, layout: CollectionLayout, *manifests: Manifest) -> Flow[None]:
+        """Make the collection and write its manifests, one for every embedding.
 
         Raises
         ------
         CollectionExistsError, LockedError, UnsupportedError, UnavailableError
         """
         sparse = () if layout.sparse is None else (SparseVectorSchema(layout.sparse, {"modifier": "idf"}),)
-        placement, manifests = layout.payload_placement, families.read({families.KEY: manifest})
-        schema = CollectionSchema(sparse=sparse, payload_placement=placement, manifests=manifests)
+        described = {families.name(manifest): dict(manifest) for manifest in manifests}
+        schema = CollectionSchema(sparse=sparse, payload_placement=layout.payload_placement, manifests=described)
         return self.create_like(schema, layout.vectors)
 
     @abstractmethod

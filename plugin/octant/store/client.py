@@ -142,14 +142,14 @@ class ClientStore(Store):
         found = yield from self._ask(lambda client: client.collection_exists(self._name))
         return bool(found)
 
-    def create(self, layout: CollectionLayout, manifest: Manifest) -> Flow[None]:
+    def create(self, layout: CollectionLayout, *manifests: Manifest) -> Flow[None]:
         twice = sorted({"payload", "on_disk_payload"} & set(self._options))
         if twice and layout.payload_placement != "cold":
             raise InputError(
                 f"collection_options {', '.join(twice)} and MemoryPlacement(payload={layout.payload_placement!r}) both "
                 "say where the payload lives: give one of them"
             )
-        yield from super().create(layout, manifest)
+        yield from super().create(layout, *manifests)
 
     def create_like(self, schema: CollectionSchema, vectors: Sequence[VectorLayout] = ()) -> Flow[None]:
         schema.check_beside(vectors)

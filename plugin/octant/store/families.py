@@ -24,12 +24,10 @@ def name(manifest: Mapping[str, JSON]) -> str:
 
 
 def read(metadata: Mapping[str, JSON]) -> dict[str, Mapping[str, JSON]]:
-    """The manifests among ``metadata``, by the names of their vectors."""
-    found = [
-        value
-        for key, value in metadata.items()
-        if (key == KEY or key.startswith(PREFIX)) and isinstance(value, Mapping)
-    ]
+    """The manifests among ``metadata``, by the names of their vectors, the first one first."""
+    # Engines keep metadata in an order of their own; the first manifest is the one whose key says so.
+    keys = [key for key in (KEY, *sorted(metadata)) if key == KEY or key.startswith(PREFIX)]
+    found = [value for key in dict.fromkeys(keys) if isinstance(value := metadata.get(key), Mapping)]
     return {name(manifest): dict(manifest) for manifest in found}
 
 

@@ -20,10 +20,12 @@ def within(call: Callable[[], T], seconds: float | None) -> T:
     """Result of ``call``, or TimeoutError after ``seconds``; None waits as long as it takes."""
     if seconds is None:
         return call()
+    import contextvars
     from concurrent.futures import Future  # dear to import, and needed by few
 
     done: Future[T] = Future()
-    _start(lambda: _settle(done, call))
+    context = contextvars.copy_context()
+    _start(lambda: _settle(done, lambda: context.run(call)))
     return done.result(timeout=seconds)
 
 
@@ -50,7 +52,7 @@ async def in_thread(call: Callable[[], T]) -> T:
 
 
 def _start(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, name="octant-reranker", daemon=True).start()
+    threading.Thread(target=work, name="octant-call", daemon=True).start()
 
 
 def _settle(done: object, call: Callable[[], T]) -> None:
