@@ -73,19 +73,31 @@ class Fusion:
         if unknown:
             raise InputError(f"weights name {', '.join(unknown)}; the branches are {', '.join(branches)}")
         parts: Callable[[Sequence[Candidate]], list[float]] = self._ranks if self.method == "rrf" else _normalized
-        fused: dict[PointId, Candidate] = {}
-        for branch, candidates in branches.items():
-            for candidate, part in zip(candidates, parts(candidates), strict=True):
-                so_far = fused.get(candidate.id) or replace(candidate, score=0.0, branch_scores={})
-                fused[candidate.id] = replace(
-                    so_far,
-                    score=so_far.score + weights.get(branch, 1.0) * part,
-                    branch_scores={**so_far.branch_scores, branch: candidate.score},
-                )
-        return sorted(fused.values(), key=lambda candidate: -candidate.score)
+        weighted = {
+            branch: [weights.get(branch, 1.0) * part for part in parts(candidates)]
+            for branch, candidates in branches.items()
+        }
+        return combined(branches, weighted)
 
     def _ranks(self, candidates: Sequence[Candidate]) -> list[float]:
         return [1.0 / (self.k + rank) for rank in range(1, len(candidates) + 1)]
+
+
+def combined(branches: Mapping[str, Sequence[Candidate]], parts: Mapping[str, Sequence[float]]) -> list[Candidate]:
+    """Every candidate of any branch once, scored by the sum of its ``parts``, one for each candidate of each branch.
+
+    Best first; ties keep the order of the branches. Every branch's own score is kept beside the sum.
+    """
+    fused: dict[PointId, Candidate] = {}
+    for branch, candidates in branches.items():
+        for candidate, part in zip(candidates, parts[branch], strict=True):
+            so_far = fused.get(candidate.id) or replace(candidate, score=0.0, branch_scores={})
+            fused[candidate.id] = replace(
+                so_far,
+                score=so_far.score + part,
+                branch_scores={**so_far.branch_scores, branch: candidate.score},
+            )
+    return sorted(fused.values(), key=lambda candidate: -candidate.score)
 
 
 @lru_cache(maxsize=8)

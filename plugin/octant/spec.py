@@ -13,6 +13,8 @@ and of rerankers in a row, best last: ``"pointwise > listwise(top=20)"``.
 
     reranking := call (">" call)*
 
+A selector is one call: ``"cascade(rate=0.3)"``.
+
 Only the syntax is known here; :mod:`octant.assemble` knows what the names stand for.
 """
 
@@ -169,6 +171,26 @@ def parse_reranking(text: str) -> tuple[Call, ...]:
     return _Parser(text).reranking()
 
 
+def parse_selection(text: str) -> Call:
+    """The selector of a spec string.
+
+    Raises
+    ------
+    SpecError
+        With the wrong token, its position and what was expected instead.
+    InputError
+        If ``text`` is not a string.
+
+    Examples
+    --------
+    >>> str(parse_selection(" cascade( rate = 0.3 )"))
+    'cascade(rate=0.3)'
+    """
+    if not isinstance(text, str):
+        raise InputError(f"a spec must be a string such as 'cascade(rate=0.3)', got {type(text).__name__}")
+    return _Parser(text).selection()
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the known word nearest to ``word``, or nothing if none is near.
 
@@ -223,6 +245,11 @@ class _Parser:
             calls.append(self._call("a reranker"))
         self._end("'>' or the end")
         return tuple(calls)
+
+    def selection(self) -> Call:
+        call = self._call("a selector")
+        self._end("the end: one selector, and no more")
+        return call
 
     def _at_stage(self) -> bool:
         return self.token.kind == "name" and self.tokens[self.next + 1].text == "="

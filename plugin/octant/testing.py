@@ -1,4 +1,4 @@
-"""The contracts of a quantizer and of a reranker, as checks that any plugin can run on itself."""
+"""The contracts of a quantizer, a reranker and a selector, as checks that any plugin can run on itself."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from octant.quantizers.native import Float32
 from octant.records import CodeArray, Distance, FloatArray
 from octant.representation import Representation
 from octant.rerankers.check import check_reranker
+from octant.selectors.check import check_selector
 from octant.vectors import similarity, unit_rows
 
-__all__ = ["check_quantizer", "check_reranker"]
+__all__ = ["check_quantizer", "check_reranker", "check_selector"]
 
 
 def check_quantizer(quantizer: Quantizer, *, dim: int = 64, n: int = 600, seed: int = 0) -> None:
