@@ -96,12 +96,15 @@ class SearchOptions:
         None searches with the settings that are kept with the collection.
     hybrid_fusion : {"rrf", "dbsf"}, octant.Fusion, or qdrant_client's FusionQuery or RrfQuery
         Hybrid mode only; weights by ``octant.Fusion(weights={"dense": 2, "sparse": 1})``.
+    cutoff : octant.Cutoff or None
+        Dense mode only: documents that are too improbably relevant are left out, inside Qdrant.
     """
 
     offset: int = 0
     score_threshold: float | None = None
     search_params: Any = None
     hybrid_fusion: Any = None
+    cutoff: Any = None
 
     @property
     def fusion(self) -> Fusion:

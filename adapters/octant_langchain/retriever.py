@@ -7,14 +7,22 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
+from octant import Ranking, errors, reranker
+from octant_langchain.convert import document
+from octant_langchain.reranker import scored
+from octant_langchain.tracing import atell, parent_of_calls, tell
 from octant_langchain.vectorstore import OctantVectorStore, Scored
 
 
 class OctantRetriever(BaseRetriever):
-    """The documents nearest to a question; every setting can be changed for one call of ``invoke``.
+    """The documents nearest to a question, reranked where asked; settings can be changed for one call of ``invoke``.
+
+    With ``rerank`` the ``fetch_k`` nearest are put in a better order and the best ``k`` returned. The report of it
+    (calls, tokens, cost, what failed) is in the metadata of the run and in the custom event ``octant_rerank``; model
+    calls are children of the run. Rerankers that read vectors, or were trained on the collection, get both.
 
     Attributes
     ----------
@@ -24,7 +32,17 @@ class OctantRetriever(BaseRetriever):
     search_kwargs : dict
         ``filter`` and the options of :class:`octant_langchain.convert.SearchOptions`.
     with_relevance : bool
-        Put each document's relevance, in [0, 1], into its metadata as ``relevance_score``.
+        Put each document's relevance, in [0, 1], into its metadata as ``relevance_score``. Without effect under
+        ``rerank``, which puts the reranker's score there, on the scale of its method.
+    rerank : str, octant.rerankers.Reranker or None
+        Spec of a reranker, e.g. ``"listwise"`` or ``"pointwise > listwise(top=20)"``.
+    rerank_kwargs : dict
+        Everything else that :func:`octant.reranker` takes: ``llm``, ``cross_encoder``, ``max_calls``, …; the
+        store's own collection and embedding model are passed along.
+    fetch_k : int
+        Candidates to rerank; ``k`` where that is more.
+    cutoff : octant.Cutoff or None
+        Leaves out what is too improbably relevant, inside Qdrant; dense mode only.
 
     Examples
     --------
@@ -40,12 +58,36 @@ class OctantRetriever(BaseRetriever):
     k: int = Field(default=4, ge=1)
     search_kwargs: dict[str, Any] = Field(default_factory=dict)
     with_relevance: bool = False
+    rerank: Any = None
+    rerank_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
+    fetch_k: int = Field(default=50, ge=1)
+    cutoff: Any = None
+
+    _rerankers: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @override
+    def model_post_init(self, context: Any) -> None:
+        super().model_post_init(context)
+        if self.rerank is not None:
+            self._reranker(self.rerank)  # what is wrong with it is told now
+        elif self.rerank_kwargs:
+            raise errors.InputError(
+                f"rerank_kwargs are for a reranker: pass rerank= too, got {sorted(self.rerank_kwargs)}"
+            )
 
     @override
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
         asked = self._asked(kwargs)
+        method = self._reranker(asked.pop("rerank"))
+        if method is not None:
+            found = self.vectorstore.ranking(query, **_fetched(asked, method))
+            callbacks = run_manager.get_child()
+            with parent_of_calls(callbacks):
+                done = method.rerank(query, found, asked["k"])
+            tell(done.report, run_manager, callbacks)
+            return self._reranked(done)
         if self.with_relevance:
             return _marked(self.vectorstore.similarity_search_with_relevance_scores(query, **asked))
         return self.vectorstore.similarity_search(query, **asked)
@@ -55,12 +97,39 @@ class OctantRetriever(BaseRetriever):
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
         asked = self._asked(kwargs)
+        method = self._reranker(asked.pop("rerank"))
+        if method is not None:
+            found = await self.vectorstore.aranking(query, **_fetched(asked, method))
+            callbacks = run_manager.get_child()
+            with parent_of_calls(callbacks):
+                done = await method.arerank(query, found, asked["k"])
+            await atell(done.report, run_manager, callbacks)
+            return self._reranked(done)
         if self.with_relevance:
             return _marked(await self.vectorstore.asimilarity_search_with_relevance_scores(query, **asked))
         return await self.vectorstore.asimilarity_search(query, **asked)
 
     def _asked(self, now: dict[str, Any]) -> dict[str, Any]:
-        return {"k": self.k, **self.search_kwargs, **now}
+        cutoff = {} if self.cutoff is None else {"cutoff": self.cutoff}
+        asked = {"k": self.k, "rerank": self.rerank, "fetch_k": self.fetch_k, **cutoff, **self.search_kwargs, **now}
+        if asked["rerank"] is None and "fetch_k" not in now:
+            del asked["fetch_k"]
+        return asked
+
+    def _reranker(self, rerank: Any) -> Any:
+        """The reranker of a spec, made once; None for None."""
+        if rerank is None or (hasattr(rerank, "arerank") and not self.rerank_kwargs):
+            return rerank
+        name = repr(rerank)
+        if name not in self._rerankers:
+            self._rerankers[name] = reranker(
+                rerank, **{"collection": self.vectorstore.collection, **self.rerank_kwargs}
+            )
+        return self._rerankers[name]
+
+    def _reranked(self, done: Ranking) -> list[Document]:
+        key = self.vectorstore.metadata_payload_key
+        return [scored(document(candidate, key), candidate.score) for candidate in done]
 
     @override
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
@@ -73,6 +142,33 @@ class OctantRetriever(BaseRetriever):
         if model is not None:
             params["ls_embedding_model"] = model.name
         return params
+
+
+def retriever_over(store: OctantVectorStore, options: dict[str, Any]) -> OctantRetriever | None:
+    """An :class:`OctantRetriever` where ``options`` of ``as_retriever`` hold one of its own; None where they do not.
+
+    Raises
+    ------
+    InputError
+        If they ask for another kind of search too.
+    """
+    own = set(OctantRetriever.model_fields) - set(BaseRetriever.model_fields) - {"vectorstore", "search_kwargs"}
+    if not own & set(options):
+        return None
+    given = dict(options)
+    kind = given.pop("search_type", "similarity")
+    if kind != "similarity":
+        raise errors.InputError(f"{', '.join(sorted(own & set(given)))} go with search_type='similarity', got {kind!r}")
+    search = dict(given.pop("search_kwargs", None) or {})
+    k = {"k": search.pop("k")} if "k" in search else {}
+    return OctantRetriever(vectorstore=store, search_kwargs=search, **{**k, **given})
+
+
+def _fetched(asked: dict[str, Any], method: Any) -> dict[str, Any]:
+    """How the candidates of ``method`` are searched."""
+    search = {name: value for name, value in asked.items() if name != "fetch_k"}
+    needs_vectors = any(stage.needs_vectors for stage in method.stages)
+    return {**search, "k": max(asked["k"], asked["fetch_k"]), "with_vectors": needs_vectors}
 
 
 def _marked(scored: Scored) -> list[Document]:

@@ -383,11 +383,50 @@ class OctantVectorStore(VectorStore):
             "score_threshold": None if least is None else flipped(least, self.collection.distance, mode),
             "knobs": asked.knobs,
             "fusion": asked.fusion,
+            "cutoff": asked.cutoff,
         }
 
     def _scored(self, ranking: Ranking, mode: RetrievalMode) -> Scored:
         key, distance = self.metadata_payload_key, self.collection.distance
         return [(document(candidate, key), flipped(candidate.score, distance, mode)) for candidate in ranking]
+
+    # -- candidates ----------------------------------------------------------------------------
+
+    def ranking(
+        self, query: str, k: int = 4, filter: object | None = None, *, with_vectors: bool = False, **options: Any
+    ) -> Ranking:
+        """The ``k`` documents nearest to ``query`` as Octant's candidates: for rerankers and selectors.
+
+        Scores are Octant's own, higher is better for every distance; ``with_vectors`` decodes the stored vectors too.
+        """
+        request = self._request(k, filter, options, self.retrieval_mode)
+        return self.collection.search(query, with_vectors=with_vectors, **request)
+
+    async def aranking(
+        self, query: str, k: int = 4, filter: object | None = None, *, with_vectors: bool = False, **options: Any
+    ) -> Ranking:
+        """Awaited twin of :meth:`ranking`."""
+        request = self._request(k, filter, options, self.retrieval_mode)
+        return await self.collection.asearch(query, with_vectors=with_vectors, **request)
+
+    @override
+    def as_retriever(self, **kwargs: Any) -> Any:
+        """A retriever over this store: LangChain's, or Octant's where one of its own options is given.
+
+        Parameters
+        ----------
+        **kwargs
+            LangChain's ``search_type``, ``search_kwargs``, ``tags``, ``metadata``; or any option of
+            :class:`octant_langchain.OctantRetriever`, such as ``rerank``.
+
+        Raises
+        ------
+        InputError
+            If Octant's options come with another ``search_type`` than ``"similarity"``.
+        """
+        from octant_langchain.retriever import retriever_over  # the retriever is made of stores
+
+        return retriever_over(self, kwargs) or super().as_retriever(**kwargs)
 
     # -- relevance -----------------------------------------------------------------------------
 

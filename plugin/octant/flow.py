@@ -115,10 +115,12 @@ def _perform(request: Step | Fork) -> Any:
         return request.call()
     if len(request.flows) <= 1 or request.limit <= 1:
         return [run(flow()) for flow in request.flows]
+    import contextvars
     from concurrent.futures import ThreadPoolExecutor  # and asyncio below: dear to import, needed by few
 
     with ThreadPoolExecutor(max_workers=min(request.limit, len(request.flows))) as pool:
-        futures = [pool.submit(run, flow()) for flow in request.flows]
+        # Each in the caller's context, as tasks of an event loop are: tracing finds the parent of what happens there.
+        futures = [pool.submit(contextvars.copy_context().run, run, flow()) for flow in request.flows]
         try:
             return [future.result() for future in futures]
         except BaseException:

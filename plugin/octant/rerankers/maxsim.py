@@ -37,7 +37,7 @@ class MaxSim(Reranker):
     """
 
     name: ClassVar[str] = "maxsim"
-    needs_embedder: ClassVar[bool] = True
+    needs_embedder = True
     compares: ClassVar[bool] = False
 
     def __init__(self, batch_size: int = 32, memory_mb: int = 256) -> None:
