@@ -233,6 +233,26 @@ class TrainedPart(ABC):
             return f"validation on this collection has not shown that {self.spec} helps"
         return None
 
+    def check_adoption(self, embedding: EmbeddingIdentity | None, corpus: str | None, scores: str) -> str:
+        """The collection that rankings are of, if it can be validated on them.
+
+        Raises
+        ------
+        InputError
+            If nobody knows which collection that is.
+        MismatchError
+            If the rankings were made by another embedding, or another kind of search.
+        """
+        self.check_embedding(embedding)
+        if corpus is None:
+            raise InputError("the judged rankings do not tell which collection they are of: gather them from one")
+        if scores != self.origin.scores:
+            raise MismatchError(
+                f"the {self.kind} was trained on {self.origin.scores!r} rankings, these are {scores!r}: search in the "
+                "same way, or train it on these"
+            )
+        return corpus
+
     def adopted(self, corpus: str, report: TrainingReport) -> Self:
         """The same part, with what it was shown to do on another collection."""
         origin = replace(self.origin, corpora={**self.origin.corpora, corpus: report})

@@ -116,7 +116,8 @@ class E2Rank(Reranker):
         if self.use.weight == 0:
             run.remark(f"{self.model}: training found nothing surely better than no change")
             return False
-        corpus = None if self._settings.collection is None else (yield from _corpus(self._settings.collection))
+        shelf = self._settings.shelf
+        corpus = None if shelf is None else (yield from shelf.corpus())
         untried = self._record.untried_on(corpus)
         if untried is not None:
             run.remark(untried)
@@ -235,10 +236,6 @@ def _search(collection: Searchable, vector: FloatArray, k: int, wanted: Filter |
             lambda: collection.search(vector, k, filter=wanted), lambda: collection.asearch(vector, k, filter=wanted)
         )
     )
-
-
-def _corpus(collection: Searchable) -> Flow[str]:
-    return (yield from step(collection.corpus, collection.acorpus))
 
 
 def _cosines(vector: FloatArray, ranking: Ranking) -> list[float | None]:

@@ -166,6 +166,51 @@ def train(
     return _saved(folder, bench.pseudo.model if use.tuned else None, origin, use)
 
 
+def adopt(folder: str | Path, model: Any, judged: JudgedRankings, *, work: Work = QUIET) -> E2RankRecord:
+    """Validate a trained model on another collection, so that it may act there if it surely helps.
+
+    Parameters
+    ----------
+    folder : str or Path
+        What :func:`train` made; its record is rewritten.
+    model : SentenceTransformer or str
+        The embedding model of the collection.
+    judged : JudgedRankings
+        At least 20 questions of the collection, none of which was learned from.
+    work : Work
+        Shows progress.
+
+    Raises
+    ------
+    InputError
+        If there are too few questions, nobody knows which collection they are of, or training had chosen no change.
+    MismatchError
+        If the vectors were made by another embedding, or the rankings by another kind of search.
+    ArtifactError
+        If the folder is damaged.
+    """
+    place = Path(folder).expanduser()
+    record = E2RankRecord.read(place)
+    if record.use.weight == 0:
+        raise InputError(f"training had chosen no change for {folder}, so there is nothing to adopt: train it anew")
+    readable = judged.where(_readable)
+    corpus = record.check_adoption(readable.embedding, readable.corpus, readable.first_stage)
+    if len(readable) < FEWEST_TO_VALIDATE:
+        raise InputError(f"expected at least {FEWEST_TO_VALIDATE} judged questions, got {len(readable)}: judge more")
+    if record.use.tuned:
+        record.check_weights(place)
+    source = str(place) if record.use.tuned else model
+    effort = Effort(0, passages=record.use.passages, shortest=record.use.shortest, context=record.use.context)
+    bench = _Bench(load_model(source) if isinstance(source, str) else source, effort, work)
+    lists = bench.lists(readable)
+    scores = lists.scores(bench.pseudo.embedded(lists.prompts, work, "validation"), record.use.weight)
+    draft = TrainingReport(record.report.learned, record.report.fitted_on, len(lists))
+    _, report = _chosen({record.use: scores}, lists, draft)
+    adopted = record.adopted(corpus, report)
+    adopted.write(place)
+    return adopted
+
+
 class _Bench:
     """The model that is trained, and how it reads."""
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from octant.errors import ArtifactError, InputError, MismatchError
+from octant.errors import ArtifactError, InputError
 from octant.flow import Flow, step
 from octant.judged import Judged, JudgedRankings, ndcg
 from octant.records import JSON, FloatArray, Ranking
@@ -170,15 +170,8 @@ class TrainedReranker(Reranker):
             If the rankings were made by another embedding, or another kind of search.
         """
         self._check_judged(judged, FEWEST_TO_VALIDATE)
-        part.check_embedding(judged.embedding)
-        if judged.corpus is None:
-            raise InputError("the judged rankings do not tell which collection they are of: gather them from one")
-        if judged.first_stage != part.origin.scores:
-            raise MismatchError(
-                f"the {part.kind} was trained on {part.origin.scores!r} rankings, these are {judged.first_stage!r}: "
-                "search in the same way, or train it on these"
-            )
-        return part.adopted(judged.corpus, self._validated(part, judged, part.report.fitted_on))
+        corpus = part.check_adoption(judged.embedding, judged.corpus, judged.first_stage)
+        return part.adopted(corpus, self._validated(part, judged, part.report.fitted_on))
 
     def _made(self, learned: Learned, judged: JudgedRankings, report: TrainingReport) -> RerankerPart:
         corpora = {} if judged.corpus is None else {judged.corpus: report}
