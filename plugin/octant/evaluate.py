@@ -131,7 +131,7 @@ def evaluate(
         dataset = read_dataset(dataset, split=split, held_out=held_out, seed=seed)
     elif split is not None:
         raise InputError(f"a split is chosen while reading a folder; {dataset.name!r} is already read")
-    data = _vectors(dataset, embedding, cache_dir, progress)
+    data = embedded_dataset(dataset, embedding, cache_dir, progress)
     protocol = Protocol(k, Distance.parse(distance), hnsw, knobs or SearchKnobs(), relevant, rounds, seed)
     for spec in specs:
         Representation.parse(spec).check(data.documents.shape[1], protocol.distance)
@@ -151,12 +151,19 @@ def _specs(represent: str | Sequence[str]) -> list[str]:
     return list(canonical.values())
 
 
-def _vectors(
+def embedded_dataset(
     dataset: TextDataset | VectorDataset,
     embedding: object | None,
     cache_dir: str | Path | None,
     progress: bool,
 ) -> VectorDataset:
+    """``dataset`` as vectors: embedded, or read from ``cache_dir`` where it was before.
+
+    Raises
+    ------
+    InputError
+        If texts have no model, or vectors have one.
+    """
     model = embedder(embedding)
     if isinstance(dataset, VectorDataset):
         if model is not None:

@@ -9,8 +9,16 @@ from typing import Annotated
 import typer
 
 from octant.cli.options import DEFAULT_MODEL, Embedding
+from octant.cli.reranking import Candidates, Llm, MaxCalls, PricesOption, RerankOptions
+from octant.cli.search import SearchMode
 from octant.errors import InputError
 from octant.evaluate import evaluate as measure
+from octant.making import DEFAULT_REPRESENTATION
+from octant.report import Report
+from octant.rerank_evaluation import RerankEvaluation, evaluate_rerankers
+
+CANDIDATES = 100
+"""What is reranked where nobody says how many."""
 
 
 def evaluate(
@@ -19,9 +27,25 @@ def evaluate(
         typer.Argument(metavar="DATASET_DIR", help="BEIR-style folder, or one .npz of vectors.", show_default=False),
     ],
     represent: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(metavar="SPEC", help="Representation to measure; may be given again.", show_default=False),
-    ],
+    ] = None,
+    rerank: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SPEC",
+            show_default=False,
+            help="Reranker to compare with the first stage, which is then one --represent; may be given again.",
+        ),
+    ] = None,
+    candidates: Candidates = None,
+    mode: Annotated[SearchMode | None, typer.Option(help="First stage of reranking.", show_default=False)] = None,
+    questions: Annotated[
+        int | None, typer.Option(min=1, help="Rerank for a drawn sample of so many queries.", show_default=False)
+    ] = None,
+    llm: Llm = None,
+    prices: PricesOption = None,
+    max_calls: MaxCalls = None,
     embedding: Embedding = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Depth of the metrics; recall also at ten times it.")] = 10,
     split: Annotated[str | None, typer.Option(help="Which split of the folder.", show_default=False)] = None,
@@ -34,13 +58,32 @@ def evaluate(
         typer.Option("--json", metavar="OUT", help="Write JSON to this file too; - prints it instead of the table."),
     ] = None,
 ) -> None:
-    """Measure recall, ranking quality, bytes and speed of representations against float32."""
+    """Measure representations against float32, or with --rerank rerankers against the first stage."""
     if out not in (None, "-") and not Path(out).resolve().parent.is_dir():
         raise InputError(f"there is no folder for --json {out}: make it first")  # before the work, not after it
     # Texts need a model; an archive of vectors takes none.
     model = embedding or (DEFAULT_MODEL if Path(dataset_dir).is_dir() else None)
-    report = measure(dataset_dir, represent, embedding=model, k=k, split=split, cache_dir=cache, progress=True)
+    options = RerankOptions(llm, candidates, prices, max_calls)
+    report: Report | RerankEvaluation
+    if rerank:
+        report = evaluate_rerankers(
+            dataset_dir, rerank, None if mode is SearchMode.sparse and embedding is None else model,
+            represent=_only(represent), candidates=candidates or CANDIDATES, k=k, split=split, queries=questions,
+            mode=(mode or SearchMode.dense).value, cache_dir=cache, progress=True, **options.arguments(),
+        )  # fmt: skip
+    else:
+        options.refuse_without_rerank(mode=mode, questions=questions)
+        if not represent:
+            raise InputError("nothing to measure: pass --represent SPEC, or --rerank SPEC")
+        report = measure(dataset_dir, represent, embedding=model, k=k, split=split, cache_dir=cache, progress=True)
     text = json.dumps(report.as_json(), ensure_ascii=False, indent=2)
     typer.echo(text if out == "-" else report.table())
     if out not in (None, "-"):
         Path(out).write_text(text + "\n", encoding="utf-8")
+
+
+def _only(represent: list[str] | None) -> str:
+    """The representation of the first stage."""
+    if represent and len(represent) > 1:
+        raise InputError(f"--rerank compares rerankers over one --represent, got {len(represent)}")
+    return represent[0] if represent else DEFAULT_REPRESENTATION

@@ -19,9 +19,14 @@ from octant.cli.options import (
     recorded_model,
 )
 from octant.cli.output import AsJson, echo_json, excerpt
+from octant.cli.reranking import Candidates, Llm, MaxCalls, PricesOption, RerankOptions, explained, explained_json
 from octant.collection import Collection
 from octant.errors import FilterError
-from octant.records import JSON, Candidate
+from octant.records import JSON, Candidate, Ranking
+from octant.reranking import reranker
+
+CANDIDATES = 50
+"""What is reranked where nobody says how many."""
 
 
 class SearchMode(str, Enum):
@@ -43,21 +48,50 @@ def search(
     ] = None,
     mode: Annotated[SearchMode, typer.Option(help="What is compared.")] = SearchMode.dense,
     score_threshold: Annotated[float | None, typer.Option(help="Leave out hits below it.", show_default=False)] = None,
+    rerank: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Put the hits in a better order, e.g. listwise.", show_default=False),
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Tell what reranking moved, and what it cost.")] = False,
+    candidates: Candidates = None,
+    llm: Llm = None,
+    prices: PricesOption = None,
+    max_calls: MaxCalls = None,
     embedding: Embedding = None,
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Search a collection; scores estimate the similarity of the original embeddings, higher is better."""
     wanted = None if filter_ is None else _filter(filter_)
+    options = RerankOptions(llm, candidates, prices, max_calls)
+    if rerank is None:
+        options.refuse_without_rerank(explain=explain)
+    fetched = k if rerank is None else max(k, options.candidates or CANDIDATES)
     with _open(name, location, mode, embedding, api_key) as collection:
-        ranking = collection.search(query, k=k, filter=wanted, score_threshold=score_threshold, mode=mode.value)
+        method = None if rerank is None else reranker(rerank, collection=collection, **options.arguments())
+        found = collection.search(
+            query, k=fetched, filter=wanted, score_threshold=score_threshold, mode=mode.value,
+            with_vectors=method is not None and any(stage.needs_vectors for stage in method.stages),
+        )  # fmt: skip
+        ranking = found if method is None else method.rerank(query, found, k)
+    told = {} if method is None else {"rerank": explained_json(found, ranking)}
     if as_json:
-        echo_json({"collection": name, "query": query, "mode": mode.value, "hits": [_hit(one) for one in ranking]})
+        hits = [_hit(one) for one in ranking]
+        echo_json({"collection": name, "query": query, "mode": mode.value, "hits": hits, **told})
         return
+    if explain:
+        typer.echo(explained(found, ranking))
+        return
+    _print(ranking)
+
+
+def _print(ranking: Ranking) -> None:
     for rank, candidate in enumerate(ranking, start=1):
         typer.echo(f"{rank:>3}  {candidate.score:8.4f}  {candidate.id}\n     {excerpt(candidate.text)}")
     if not ranking:
         typer.echo("nothing found")
+    if ranking.report is not None and ranking.report.failure is not None:
+        typer.echo(f"not reranked: {ranking.report.failure}", err=True)
 
 
 def _filter(text: str) -> JSON:
