@@ -194,16 +194,25 @@ class Core:
 # -- coming to be --------------------------------------------------------------------------------
 
 
-def create(core: Core, terms: Mapping[str, Terms], *, exist_ok: bool, overwrite: bool) -> Flow[None]:
+def create(
+    core: Core,
+    terms: Mapping[str, Terms],
+    *,
+    exist_ok: bool,
+    overwrite: bool,
+    models: Mapping[str, Embedder | None] | None = None,
+) -> Flow[None]:
     """Make the collection, or leave it a draft while its dimension is unknown.
 
     Parameters
     ----------
     core : Core
-        With its siblings, where it is to have several embeddings: their dimensions are found out now, if need be by
-        embedding one short text.
+        With its siblings, where it is to have several embeddings.
     terms : mapping from vector name to Terms
     exist_ok, overwrite : bool
+    models : mapping from name to Embedder, optional
+        Where embeddings were asked for by name: the collection must have these, and their dimensions are found out
+        now, if need be by embedding one short text.
 
     Raises
     ------
@@ -218,7 +227,7 @@ def create(core: Core, terms: Mapping[str, Terms], *, exist_ok: bool, overwrite:
         if overwrite:
             yield from core.store.drop()
         elif exist_ok:
-            yield from _open_as_asked(core, terms)
+            yield from _open_as_asked(core, terms, models)
             return
         else:
             raise CollectionExistsError(
@@ -226,15 +235,14 @@ def create(core: Core, terms: Mapping[str, Terms], *, exist_ok: bool, overwrite:
             )
     dimensions = []
     for one in (core, *core.siblings.values()):
-        dimensions.append((yield from find_dimension(one, certain=bool(core.siblings))))
+        dimensions.append((yield from find_dimension(one, certain=models is not None)))
         one.manifest = replace(one.manifest, dimension=None)
     known = [dimension for dimension in dimensions if dimension is not None]
     if len(known) == len(dimensions):
         yield from materialize(core, *known)
 
 
-def _open_as_asked(core: Core, terms: Mapping[str, Terms]) -> Flow[None]:
-    asked = {one.title: one.embedder for one in core.embeddings.values()} if core.siblings else None
+def _open_as_asked(core: Core, terms: Mapping[str, Terms], asked: Mapping[str, Embedder | None] | None) -> Flow[None]:
     yield from open_existing(core, models=asked)
     if asked is not None and set(asked) != set(core.embeddings):
         there, wanted = (", ".join(map(repr, names)) for names in (core.embeddings, asked))

@@ -133,7 +133,9 @@ def create(
     core = next(iter(cores.values()))
     core.siblings = {title: one for title, one in cores.items() if one is not core}
     asked = {title: part.terms for title, part in wanted.items()}
-    yield from _or_close(core, core_flows.create(core, asked, exist_ok=exist_ok, overwrite=overwrite))
+    models = None if embeddings is None else {title: part.embedder for title, part in wanted.items()}
+    made = core_flows.create(core, asked, exist_ok=exist_ok, overwrite=overwrite, models=models)
+    yield from _or_close(core, made)
     return cls(name, core)
 
 

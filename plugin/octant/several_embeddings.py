@@ -225,8 +225,7 @@ def _job(core: Core, name: str, rows: tuple[int, ...], queries: Sequence[object]
         # A vector that is impossible is the caller's mistake; whatever goes wrong with a text is the model's failure.
         if isinstance(error, InputError) and not all(isinstance(query, str) for query in queries):
             raise
-        late = type(error).__name__ == "TimeoutError" and timeout is not None and not str(error)
-        return _Job(name, rows, None, f"TimeoutError: no query vector within {timeout} s" if late else told(error))
+        return _Job(name, rows, None, told(error))
 
 
 def _answers(core: Core, jobs: Sequence[_Job]) -> Flow[list[tuple[_Job, list[Ranking], str]]]:

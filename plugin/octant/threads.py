@@ -22,11 +22,17 @@ def within(call: Callable[[], T], seconds: float | None) -> T:
         return call()
     import contextvars
     from concurrent.futures import Future  # dear to import, and needed by few
+    from concurrent.futures import TimeoutError as TooLate  # until Python 3.11 another class than TimeoutError
 
     done: Future[T] = Future()
     context = contextvars.copy_context()
     _start(lambda: _settle(done, lambda: context.run(call)))
-    return done.result(timeout=seconds)
+    try:
+        return done.result(timeout=seconds)
+    except TooLate as error:
+        if done.done():
+            raise  # the call's own
+        raise TimeoutError(f"no answer within {seconds} s") from error
 
 
 async def awaited_within(coroutine: Callable[[], Awaitable[T]], seconds: float | None) -> T:
