@@ -15,6 +15,7 @@ from octant.records import FloatArray
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _GAP = re.compile(r"\s+")
+_MINUS = re.compile(r"(?<![\w\d])-(?=\d)")
 
 
 def normalised(answer: str) -> str:
@@ -28,7 +29,7 @@ def normalised(answer: str) -> str:
     >>> normalised("The  Eiffel-Tower!"), normalised("ＰＡＲＩＳ"), normalised("C++") == normalised("C")
     ('eiffel tower', 'paris', False)
     """
-    plain = unicodedata.normalize("NFKC", answer).casefold()
+    plain = _MINUS.sub("−", unicodedata.normalize("NFKC", answer).casefold())
     kept = "".join(" " if _is_gap(character) else character for character in plain)
     return _GAP.sub(" ", _ARTICLES.sub(" ", kept)).strip() or _GAP.sub(" ", plain).strip()
 
