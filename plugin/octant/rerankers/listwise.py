@@ -11,7 +11,7 @@ from octant.records import JSON, Ranking
 from octant.rerankers import prompts, reasons
 from octant.rerankers.answers import ListAnswer, read_order
 from octant.rerankers.base import Reranker
-from octant.rerankers.exchange import Message, Prompt
+from octant.rerankers.exchange import Answer, Message, Prompt
 from octant.rerankers.order import Order
 from octant.rerankers.run import Run
 
@@ -109,22 +109,38 @@ class Listwise(Reranker):
     def order_part(
         self, query: str, texts: Sequence[str], part: Sequence[int], run: Run, seen: Shown
     ) -> Flow[tuple[list[int], int]]:
-        """``part`` in the model's order, after one call, and how many of it the answer placed.
+        """``part`` in the model's order, after one call; as :meth:`order_parts`."""
+        (ordered,) = yield from self.order_parts(query, texts, [part], run, seen)
+        return ordered
+
+    def order_parts(
+        self, query: str, texts: Sequence[str], parts: Sequence[Sequence[int]], run: Run, seen: Shown
+    ) -> Flow[list[tuple[list[int], int]]]:
+        """Each of ``parts`` in the model's order, and how many of it the answer placed; one call each, side by side.
 
         Parameters
         ----------
         query : str
         texts : sequence of str
             Of the whole ranking.
-        part : sequence of int
+        parts : sequence of sequences of int
             Positions in it.
         run : Run
         seen : Shown
             Is told where the first choice had been shown, and the reasons.
         """
-        shown = [part[place] for place in run.shuffled(len(part))]
-        prompt, labels = self._prompt(query, [texts[position] for position in shown], run)
-        (answer,) = yield from run.ask([prompt])
+        shown = [[part[place] for place in run.shuffled(len(part))] for part in parts]
+        asked = [self._prompt(query, [texts[position] for position in places], run) for places in shown]
+        answers = (yield from run.ask([prompt for prompt, _ in asked])) if asked else []
+        return [
+            self._ordered(answer, part, places, labels, run, seen)
+            for answer, part, places, (_, labels) in zip(answers, parts, shown, asked, strict=True)
+        ]
+
+    def _ordered(
+        self, answer: Answer, part: Sequence[int], shown: Sequence[int], labels: list[str], run: Run, seen: Shown
+    ) -> tuple[list[int], int]:
+        """``part``, shown in the order ``shown``, as one answer orders it."""
         if answer.failure is not None:
             return list(part), 0
         secret = labels if self.labels == "unguessable" else None

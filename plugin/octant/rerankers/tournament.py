@@ -1,4 +1,4 @@
-"""Tournament: the best of the top defend their places against the rest, group by group, until nobody comes close."""
+"""Tournament: everybody is skimmed in groups, the strongest are read in full, until the top is settled."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ from octant.flow import Flow
 from octant.records import Ranking
 from octant.rerankers.base import Reranker
 from octant.rerankers.listwise import Listwise, Shown
+from octant.rerankers.luce import Reading, strengths
 from octant.rerankers.order import Order
 from octant.rerankers.run import Run
 
+_SKIMMED = 0.7
+"""What an order of skimmed passages counts beside one of passages read in full."""
+
 
 class Tournament(Reranker):
-    """Finds the top of a list in fewer calls than a window that slides over all of it.
+    """Finds the top of a list with fewer tokens than a window that slides over all of it.
 
-    Top-down partitioning (2405.14589): the model orders the first ``group`` candidates, and the last of its ``best``
-    becomes the pivot. Each next ``group - 1`` are ordered together with the pivot; who passes it is a challenger, and
-    challengers and defenders are ordered again in one call. It stops when ``patience`` groups in a row bring no
-    challenger: the top is then taken for settled, and the rest keeps its order.
+    The candidates are dealt into groups like cards, so that strong ones meet late, and the model orders each group by
+    the beginnings of its passages: calls side by side. The strongest ``group`` of them go into finals, where passages
+    are read in full. What all the answers say is weighed together by the model of Plackett and Luce, with the first
+    stage as its prior (:mod:`octant.rerankers.luce`): a judge that errs now and then, as language models do, is asked
+    again about those who matter, and no single answer decides.
+
+    A list of at most ``group`` is one call, whose answer is the order.
 
     Parameters
     ----------
@@ -28,13 +35,17 @@ class Tournament(Reranker):
         Places to settle.
     group : int
         Passages in one call, above ``best``.
+    skim : int
+        Tokens of a passage that the groups are shown; 0 shows all of it (``passage_tokens``).
+    finals : int
+        The most finals.
     patience : int
-        Groups without a challenger after which it stops.
+        Finals in a row that leave the same candidates in the best places, after which these are taken for settled.
     calls : int or None
-        The most calls; None is as many as it takes: for 100 candidates 2 where the top was right, 14 where the order
-        was upside down.
+        The most calls; None is as many as it takes: 7 for 100 candidates and 2 finals. Where calls are too few for all
+        groups, only the first candidates are looked at, and the rest keeps its order behind them.
     passage_tokens : int
-        Tokens a passage is cut to.
+        Tokens a passage is cut to in finals.
     labels : {"numbers", "unguessable"}
         As for ``listwise``.
     """
@@ -46,6 +57,8 @@ class Tournament(Reranker):
         self,
         best: int = 10,
         group: int = 20,
+        skim: int = 32,
+        finals: int = 2,
         patience: int = 1,
         calls: int | None = None,
         passage_tokens: int = 300,
@@ -55,84 +68,87 @@ class Tournament(Reranker):
             raise InputError(f"best must be at least 1, got {best}")
         if group <= best:
             raise InputError(f"group must be above best, {best}, so that there is room for challengers; got {group}")
-        if patience < 1:
-            raise InputError(f"patience must be at least 1, got {patience}")
+        if skim < 0:
+            raise InputError(f"skim must be 0 (read in full) or a number of tokens, got {skim}")
+        for name, value in (("finals", finals), ("patience", patience)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
         if calls is not None and calls < 1:
             raise InputError(f"calls must be at least 1, got {calls}")
-        self._judge = Listwise(window=0, passage_tokens=passage_tokens, labels=labels)
-        self.best, self.group, self.patience, self.calls = best, group, patience, calls
-        self.passage_tokens, self.labels = passage_tokens, labels
+        self._reader = Listwise(window=0, passage_tokens=passage_tokens, labels=labels)
+        self._skimmer = Listwise(window=0, passage_tokens=skim, labels=labels) if skim else self._reader
+        self.best, self.group, self.skim, self.finals, self.patience = best, group, skim, finals, patience
+        self.calls, self.passage_tokens, self.labels = calls, passage_tokens, labels
 
     def _rerank(self, query: str, ranking: Ranking, run: Run) -> Flow[Order]:
-        bout = _Bout(self._judge, query, [candidate.text or "" for candidate in ranking], run, self.calls)
-        first, _ = yield from bout.ordered(range(min(self.group, len(ranking))))
-        defenders, beaten = first[: self.best], first[self.best :]
-        challengers: list[int] = []
-        quiet, at = 0, len(first)
-        while at < len(ranking) and quiet < self.patience and not bout.over:
-            fresh = list(range(at, min(at + self.group - 1, len(ranking))))
-            passed = yield from self._passed(bout, fresh, defenders[-1])
-            at += len(fresh)
-            quiet = 0 if passed else quiet + 1
-            for challenger in passed:
-                challengers.append(challenger)
-                if len(defenders) + len(challengers) == self.group:
-                    defenders, lost = yield from self._settled(bout, defenders, challengers)
-                    beaten, challengers = beaten + lost, []
-            if bout.decided:
-                run.keep(_with_rest([*defenders, *challengers, *beaten], len(ranking)))
-        if challengers:
-            defenders, lost = yield from self._settled(bout, defenders, challengers)
-            beaten = beaten + lost
-        bout.tell(looked_at=at)
-        return _with_rest([*defenders, *beaten], len(ranking)) if bout.decided else Order.unchanged(len(ranking))
+        table = _Table(query, [candidate.text or "" for candidate in ranking], run)
+        if len(ranking) <= self.group:
+            answers = yield from table.ask(self._reader, [list(range(len(ranking)))])
+            table.tell(looked_at=len(ranking), finals=0)
+            return Order.by_rank(answers[0]) if table.decided else Order.unchanged(len(ranking))
+        groups = self._dealt(len(ranking))
+        yield from table.ask(self._skimmer, groups, _SKIMMED if self.skim else 1.0)
+        seen = sum(map(len, groups)) or self.group
+        finals = yield from self._play(table, seen, self._allowed(len(groups)), run)
+        table.tell(looked_at=seen, finals=finals)
+        return Order.by_rank(table.order(seen)) if table.decided else Order.unchanged(len(ranking))
 
-    def _passed(self, bout: _Bout, fresh: list[int], pivot: int) -> Flow[list[int]]:
-        """Those of ``fresh`` that the model places above the pivot, which it is shown in their middle."""
-        middle = len(fresh) // 2
-        order, named = yield from bout.ordered([*fresh[:middle], pivot, *fresh[middle:]])
-        placed = order[:named]
-        return placed[: placed.index(pivot)] if pivot in placed else placed
+    def _dealt(self, count: int) -> list[list[int]]:
+        """Groups of as many candidates as the calls allow, one call being kept for a final."""
+        if self.calls is not None:
+            count = min(count, (self.calls - 1) * self.group)
+        groups = -(-count // self.group)
+        return [list(range(first, count, groups)) for first in range(groups)]
 
-    def _settled(self, bout: _Bout, defenders: list[int], challengers: list[int]) -> Flow[tuple[list[int], list[int]]]:
-        """The best of both, and those who are out."""
-        order, _ = yield from bout.ordered([*defenders, *challengers])
-        return order[: self.best], order[self.best :]
+    def _allowed(self, groups: int) -> int:
+        return self.finals if self.calls is None else min(self.finals, self.calls - groups)
+
+    def _play(self, table: _Table, seen: int, finals: int, run: Run) -> Flow[int]:
+        """Finals until the best are settled; how many it took."""
+        places = self.best if run.k is None else min(self.best, run.k)
+        order, unchanged = table.order(seen), 0
+        for played in range(1, finals + 1):
+            if run.ended:
+                return played - 1
+            yield from table.ask(self._reader, [order[: self.group]])
+            before, order = order, table.order(seen)
+            unchanged = unchanged + 1 if set(order[:places]) == set(before[:places]) else 0
+            if unchanged >= self.patience:
+                return played
+        return finals
 
 
-class _Bout:
-    """Calls of one tournament, counted."""
+class _Table:
+    """Every answer of one tournament."""
 
-    def __init__(self, judge: Listwise, query: str, texts: Sequence[str], run: Run, calls: int | None) -> None:
-        self._judge, self._query, self._texts, self._run = judge, query, texts, run
-        self._left = calls
+    def __init__(self, query: str, texts: Sequence[str], run: Run) -> None:
+        self._query, self._texts, self._run = query, texts, run
+        self._readings: list[Reading] = []
         self._seen = Shown()
 
     @property
     def decided(self) -> bool:
         """Whether any answer could be read."""
-        return self._seen.answers > 0
+        return bool(self._readings)
 
-    @property
-    def over(self) -> bool:
-        """Whether no call is left; the last one is kept for those who have passed the pivot."""
-        return bool(self._run.ended) or (self._left is not None and self._left <= 1)
+    def ask(self, judge: Listwise, parts: Sequence[list[int]], weight: float = 1.0) -> Flow[list[list[int]]]:
+        """Each of ``parts`` in the model's order, asked side by side."""
+        answers = yield from judge.order_parts(self._query, self._texts, parts, self._run, self._seen)
+        self._readings += [Reading(tuple(order), named, weight) for order, named in answers if named]
+        if self.decided:
+            self._run.keep(Order.by_rank(self.order(len(self._texts))))
+        return [order for order, _ in answers]
 
-    def ordered(self, part: Sequence[int]) -> Flow[tuple[list[int], int]]:
-        """``part`` in the model's order, and how many the answer placed; as it is where no call is left."""
-        if len(part) < 2 or self._left == 0:
-            return list(part), 0
-        if self._left is not None:
-            self._left -= 1
-        return (yield from self._judge.order_part(self._query, self._texts, part, self._run, self._seen))
+    def order(self, seen: int) -> list[int]:
+        """The first ``seen`` candidates by strength, and the others behind them as they were."""
+        values = strengths(len(self._texts), self._readings).values
+        strongest = sorted(range(seen), key=lambda candidate: -values[candidate])
+        return [*strongest, *range(seen, len(self._texts))]
 
-    def tell(self, *, looked_at: int) -> None:
-        """Report where the first choices had been shown, and how deep the model looked."""
+    def tell(self, *, looked_at: int, finals: int) -> None:
+        """Report where first choices had been shown, how deep the model looked, and what the first stage counted."""
         self._seen.tell(self._run)
         self._run.measure("candidates the model looked at", looked_at)
-
-
-def _with_rest(front: list[int], count: int) -> Order:
-    """``front``, and behind it what is not in it, in its own order."""
-    placed = set(front)
-    return Order.by_rank([*front, *(position for position in range(count) if position not in placed)])
+        if self.decided and finals:
+            self._run.measure("finals", finals)
+            self._run.measure("trust in the first stage", strengths(len(self._texts), self._readings).trust)
