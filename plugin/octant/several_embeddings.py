@@ -39,6 +39,8 @@ class EmbeddingInfo:
         Identity of the encoder, where the vectors are sparse.
     takes_texts : bool
         Whether its model is at hand, so that texts can be searched and added.
+    fitted : bool
+        Whether codes can be made: nothing has to be learned, or it has been.
     complete : bool
         False while it is being added to a collection that held documents before.
     """
@@ -50,6 +52,7 @@ class EmbeddingInfo:
     dimension: int | None = None
     sparse: str | None = None
     takes_texts: bool = False
+    fitted: bool = True
     complete: bool = True
 
 
@@ -61,7 +64,7 @@ def described(core: Core) -> dict[str, EmbeddingInfo]:
         if not one.sparse_only:
             found[name] = EmbeddingInfo(
                 name, manifest.embedding, manifest.represent, manifest.distance, manifest.dimension,
-                takes_texts=one.embedder is not None, complete=not manifest.unfinished,
+                takes_texts=one.embedder is not None, fitted=one.representation.fitted, complete=not manifest.unfinished,
             )  # fmt: skip
     sparse = core.manifest.sparse_name
     if sparse is not None:

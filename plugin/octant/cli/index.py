@@ -17,17 +17,17 @@ from octant.cli.options import (
     DEFAULT_MODEL,
     LOCATION,
     ApiKey,
-    Embedding,
+    Embeddings,
     Location,
     client_options,
     open_collection,
-    recorded_model,
 )
 from octant.cli.output import AsJson, echo_json, note, plural
 from octant.cli.questions import read_questions
+from octant.cli.several import Models, loaded, told
 from octant.collection import Collection
 from octant.documents import NOT_TEXT, Reader, Skipped
-from octant.embedders import Embedder, embedder
+from octant.embedders import Embedder
 from octant.errors import CollectionNotFoundError, InputError, MismatchError, TooFewVectorsError
 from octant.ids import ID_KEY
 from octant.making import DEFAULT_REPRESENTATION, TEXT_KEY
@@ -46,7 +46,7 @@ def index(
     ],
     name: Annotated[str, typer.Option(help="Name of the collection.", show_default=False)],
     location: Location = LOCATION,
-    embedding: Embedding = None,
+    embedding: Embeddings = None,
     represent: Annotated[
         str | None, typer.Option(metavar="SPEC", help="How vectors are stored.  [default: turbo8]", show_default=False)
     ] = None,
@@ -87,30 +87,33 @@ def index(
     if represent is not None:
         represent = Representation.parse(represent).spec
     chosen = None if recommendation is None else _recommended(recommendation, represent, distance)
+    models = Models.parse(embedding)
     asked = None if queries is None else read_questions(queries)
     reader = Reader(paths, chunk_size, chunk_overlap, reserved=(TEXT_KEY, ID_KEY))
     found = survey(tqdm(reader, desc="read", unit=" documents"))
     if not found.passages:
         raise InputError(f"there is nothing to index in {', '.join(paths)}{_reasons(reader.skipped)}")
-    wish = Wish(name, location, api_key, embedding, represent, chosen, distance, sparse, asked is not None)
+    wish = Wish(name, location, api_key, models, represent, chosen, distance, sparse, asked is not None)
     with _opened(wish, found) as collection:
         model = collection.embedding
         if model is None:
             raise InputError("the collection was opened without its embedding model")
+        added = _added(collection, wish)
         known = _learn(collection, model, found, asked)
         with tqdm(total=found.passages, desc="store", unit=" passages") as bar:
             outcome = index_documents(collection, model, reader, known, bar.update)
         note("building indexes")
         collection.optimize()
-        points = collection.count()
+        points, embeddings = collection.count(), list(collection.embeddings)
     result = {
         "collection": name, "location": location, "documents": found.documents, **asdict(outcome), "points": points,
+        "embeddings": embeddings, "new_embeddings": added,
         "skipped": [asdict(entry) for entry in reader.skipped],
     }  # fmt: skip
     if as_json:
         echo_json(result)
     else:
-        typer.echo(_summary(name, found, outcome, points))
+        typer.echo(_summary(name, found, outcome, points) + told(added))
         _report(reader.skipped)
 
 
@@ -121,7 +124,7 @@ class Wish:
     name: str
     location: str
     api_key: str | None
-    embedding: str | None
+    models: Models
     represent: str | None
     recommendation: Recommendation | None
     distance: Distance | None
@@ -151,24 +154,24 @@ def _opened(wish: Wish, found: Survey) -> Collection:
     """The collection, open for writing: the one that is there, or a new one once it is sure to be possible."""
     try:
         with open_collection(wish.name, wish.location, wish.api_key) as there:
-            manifest = there.manifest
+            manifest, embeddings = there.manifest, there.embeddings
     except CollectionNotFoundError:
         return _created(wish, found)
     if wish.distance is not None and wish.distance is not manifest.distance:
         raise MismatchError(
             f"the collection compares by {manifest.distance.value}, got --distance {wish.distance.value}: leave it out"
         )
-    if wish.represent not in (None, manifest.represent):
+    if wish.represent not in (None, manifest.represent) and not wish.models.new(embeddings):
         raise MismatchError(
             f"the collection stores {manifest.represent!r}, got --represent {wish.represent!r}: leave it out, or index "
             "into another collection"
         )
     if wish.sparse and manifest.sparse is None:
         raise MismatchError("the collection stores no sparse vectors: index into a new one to have them")
-    model = _model(wish.embedding or recorded_model(manifest))
     _check_questions(wish, Representation.parse(manifest.represent))
+    models = wish.models.of({name: info for name, info in embeddings.items() if info.complete})
     collection = Collection.open(
-        wish.name, location=wish.location, embedding=model, recommendation=wish.recommendation,
+        wish.name, location=wish.location, embeddings=models, recommendation=wish.recommendation,
         client_options=client_options(wish.location, wish.api_key),
     )  # fmt: skip
     if not collection.representation.fitted:
@@ -181,22 +184,31 @@ def _created(wish: Wish, found: Survey) -> Collection:
     distance = wish.distance or (Distance.COSINE if chosen is None else chosen.distance)
     representation = wish.representation
     _check_questions(wish, representation)
-    model = _model(wish.embedding or DEFAULT_MODEL)
-    dimension = model.identity.dimension
-    if dimension is not None:
-        representation.check(dimension, distance)
-    _check_size(representation, dimension, found)
+    if wish.models.named and chosen is not None:
+        raise InputError(
+            "--recommendation is about one embedding: index with that one, then add the others to the collection by "
+            "running octant index again with --embedding NAME=MODEL"
+        )
+    named = {name: loaded(model) for name, model in wish.models.named.items()}
+    model = None if named else loaded(wish.models.alone or DEFAULT_MODEL)
+    for one in named.values() if model is None else (model,):
+        dimension = one.identity.dimension
+        if dimension is not None:
+            representation.check(dimension, distance)
+        _check_size(representation, dimension, found)
     return Collection.create(
-        wish.name, location=wish.location, embedding=model, recommendation=chosen, distance=distance,
-        represent=representation.spec if chosen is None else None,
+        wish.name, location=wish.location, embedding=model, embeddings=named or None, recommendation=chosen,
+        distance=distance, represent=representation.spec if chosen is None else None,
         sparse="bm25" if wish.sparse else None, client_options=client_options(wish.location, wish.api_key),
     )  # fmt: skip
 
 
-def _model(name: str) -> Embedder:
-    model = embedder(name)
-    note(f"loading {model.name}")
-    return model
+def _added(collection: Collection, wish: Wish) -> dict[str, int]:
+    """Embeddings that the collection did not have, given to every document that it holds; how many each."""
+    return {
+        name: collection.add_embedding(name, loaded(model), represent=wish.represent, progress=True)
+        for name, model in wish.models.new(collection.embeddings).items()
+    }
 
 
 def _check_size(representation: Representation, dimension: int | None, found: Survey) -> None:
@@ -215,6 +227,10 @@ def _check_questions(wish: Wish, representation: Representation) -> None:
 
 def _learn(collection: Collection, model: Embedder, found: Survey, asked: list[str] | None) -> Mapping[str, FloatArray]:
     """Fit the representation if that is due; the vectors of the sample, to embed nothing twice."""
+    for name in list(collection.embeddings)[1:]:
+        if not collection.embeddings[name].fitted:
+            note(f"fitting {name!r} on {plural(len(found.sample), 'passage')}")
+            collection.fit(found.sample, queries=asked, embedding=name, progress=True)
     if collection.representation.fitted:
         if asked is not None:
             note("the representation has learned already: --queries changes nothing now")

@@ -117,6 +117,7 @@ def index(
     outcome = Outcome()
     # A new collection holds nothing that could be compared with.
     is_new = collection.count() == 0
+    first = next(iter(collection.embeddings))
     passages = _passages(documents)
     while batch := list(islice(passages, BATCH)):
         stored = {} if is_new else _stored(collection, batch)
@@ -125,7 +126,7 @@ def index(
             texts = [passage.text for passage in due]
             collection.add(
                 texts,
-                vectors=_vectors(model, texts, known),
+                vectors={first: _vectors(model, texts, known)},
                 payloads=[passage.payload for passage in due],
                 ids=[passage.id for passage in due],
             )

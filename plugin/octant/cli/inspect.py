@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import typer
@@ -15,17 +16,25 @@ from octant.health import Check, checks
 from octant.oversampling import DEFAULT_COVERAGE
 from octant.records import JSON, Footprint
 from octant.schema import CollectionSchema, DenseVector
+from octant.several_embeddings import EmbeddingInfo
 
 
 def inspect(name: Name, location: Location = LOCATION, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """Describe a collection, anybody's: representation, model, vectors, footprint by component, and health."""
     with open_any(name, location, api_key) as collection:
         info, footprint, schema = collection.info(), collection.footprint(), collection.schema()
+        embeddings = collection.embeddings
         health = checks(collection)
     if as_json:
-        echo_json(_as_json(info, footprint, schema, health))
+        echo_json({**_as_json(info, footprint, schema, health), "embeddings": _embeddings_json(embeddings)})
         return
-    parts = [_facts(info), _vectors(schema), components(footprint), "\n".join(map(_line, health))]
+    parts = [
+        _facts(info),
+        _embeddings(embeddings),
+        _vectors(schema),
+        components(footprint),
+        "\n".join(map(_line, health)),
+    ]
     typer.echo("\n\n".join(filter(None, parts)))
 
 
@@ -79,6 +88,24 @@ def _reads(info: CollectionInfo) -> str:
     }[curve.source]
     wanted = kept.coverage or DEFAULT_COVERAGE
     return f"a search reads {info.candidates} candidates for {ANSWERS} answers, coverage {wanted} ({known})"
+
+
+def _embeddings(found: Mapping[str, EmbeddingInfo]) -> str:
+    """One line an embedding, where there are several; the first one is what a search asks that names none."""
+    if sum(info.sparse is None for info in found.values()) < 2:
+        return ""
+    rows = [
+        [name, "sparse" if info.represent is None else info.represent, str(info.dimension or ""),
+         info.sparse or ("not recorded" if info.model is None else info.model.name),
+         "" if info.complete else "being added: run octant index again"]
+        for name, info in found.items()
+    ]  # fmt: skip
+    return table(["embedding", "stored as", "dimension", "model", ""], rows, left=5)
+
+
+def _embeddings_json(found: Mapping[str, EmbeddingInfo]) -> JSON:
+    said = ("model", "represent", "distance", "dimension", "sparse", "complete")
+    return {name: {key: value for key, value in asdict(info).items() if key in said} for name, info in found.items()}
 
 
 def _vectors(schema: CollectionSchema) -> str:

@@ -10,6 +10,7 @@ from octant.collection import Collection
 from octant.errors import InputError
 from octant.hub import MINILM
 from octant.manifest import Manifest
+from octant.records import EmbeddingIdentity
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the collection.", show_default=False)]
 Location = Annotated[
@@ -27,6 +28,15 @@ ApiKey = Annotated[
 Embedding = Annotated[
     str | None,
     typer.Option(metavar="MODEL", help="Name or path of a sentence-transformers model.", show_default=False),
+]
+Embeddings = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[NAME=]MODEL",
+        help="Name or path of a sentence-transformers model; with a NAME, and more than once, several embeddings of "
+        "every passage. One that a collection does not have yet is added to it.",
+        show_default=False,
+    ),
 ]
 
 LOCATION = "octant-data"
@@ -56,16 +66,21 @@ def open_any(name: str, location: str, api_key: str | None) -> Collection:
 
 
 def recorded_model(manifest: Manifest) -> str:
-    """The name of the model that a collection was made with, if the command line can load it.
+    """The name of the model that a collection was made with; see :func:`recorded_name`."""
+    return recorded_name(manifest.embedding)
+
+
+def recorded_name(recorded: EmbeddingIdentity | None) -> str:
+    """The name of the model that made the vectors, if the command line can load it.
 
     Raises
     ------
     InputError
         If the collection holds vectors of an unknown model, or of one that only a program can build.
     """
-    if manifest.embedding is None:
+    if recorded is None:
         raise InputError("the collection does not record which model made its vectors: pass --embedding")
-    name, probe = manifest.embedding.name, manifest.embedding.probe
+    name, probe = recorded.name, recorded.probe
     if probe is None:
         raise InputError(
             f"the collection was made with {name}, which needs a program to be set up: search it from Python, "
