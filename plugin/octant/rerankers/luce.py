@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+_Floats: TypeAlias = NDArray[np.float64]
 
 _OWN = 1.5
 """Standard deviation of a candidate's own part."""
@@ -51,7 +54,7 @@ class Strengths:
         Strength that a candidate loses, all else equal, when its first-stage rank grows by the factor e; never below 0.
     """
 
-    values: NDArray[np.float64]
+    values: _Floats
     trust: float
 
 
@@ -76,9 +79,7 @@ def strengths(count: int, readings: Sequence[Reading]) -> Strengths:
     return Strengths(own - trust * ranks, trust)
 
 
-def _derivatives(
-    values: NDArray[np.float64], readings: Sequence[Reading]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _derivatives(values: _Floats, readings: Sequence[Reading]) -> tuple[_Floats, _Floats]:
     """Of the log-likelihood in each strength: the first, and minus the second."""
     slope, bend = np.zeros(len(values)), np.zeros(len(values))
     for reading in readings:
