@@ -394,6 +394,37 @@ class ScoreMap:
             return -float(np.sqrt(max(-similarity, 0.0)))
         return similarity
 
+    def raw_threshold(self, least: float) -> float | None:
+        """The engine's own threshold that lets through every raw score whose score is at least ``least``.
+
+        It lies a rounding error (1e-5, relative) on the generous side, since the engine compares in float32: what it
+        lets through is still to be compared with ``least``. Minus a distance has an upper threshold in the engine.
+
+        Parameters
+        ----------
+        least : float
+            A score that leaves; not NaN.
+
+        Returns
+        -------
+        float or None
+            None where no threshold says it: ``least`` is minus infinity, or ``scale`` is not positive.
+        """
+        if not self.scale > 0 or least == -np.inf:
+            return None
+        similarity = -(min(least, 0.0) ** 2) if self.distance is Distance.EUCLID else least
+        raw = (similarity - self.offset) / self.scale
+        raw -= _ROUNDING * (abs(raw) + (abs(similarity) + abs(self.offset)) / self.scale)
+        if self.metric is Distance.EUCLID:
+            raw = float(np.sqrt(max(-raw, 0.0)))
+        elif self.metric is Distance.MANHATTAN:
+            raw = max(-raw, 0.0)
+        return float(np.clip(raw, -_LARGEST, _LARGEST))
+
+
+_ROUNDING = 1e-5
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True)
 class DensePlan:
@@ -411,6 +442,15 @@ class DensePlan:
     query: VectorQuery
     score: ScoreMap
     rescore_with: str | None = None
+
+    def at_least(self, score: float | None) -> DensePlan:
+        """The plan whose request leaves out, in the engine, what scores less than ``score``, but for rounding.
+
+        The same plan where the scores that leave are the caller's to compute: only the caller can leave out by them.
+        """
+        if score is None or self.rescore_with is not None:
+            return self
+        return replace(self, query=replace(self.query, score_threshold=self.score.raw_threshold(score)))
 
 
 def plan_dense(
