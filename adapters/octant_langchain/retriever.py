@@ -10,10 +10,11 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
-from octant import Ranking, errors, reranker
+from octant import Decision, Ranking, errors, reranker
+from octant_langchain.choice import Choice, decided
 from octant_langchain.convert import document
 from octant_langchain.reranker import scored
-from octant_langchain.tracing import atell, parent_of_calls, tell
+from octant_langchain.tracing import atell, atell_choice, parent_of_calls, tell, tell_choice
 from octant_langchain.vectorstore import OctantVectorStore, Scored
 
 
@@ -41,6 +42,15 @@ class OctantRetriever(BaseRetriever):
         store's own collection and embedding model are passed along.
     fetch_k : int
         Candidates to rerank; ``k`` where that is more.
+    select : str, octant.selectors.Selector or None
+        Spec of a selector, e.g. ``"fuse"`` or ``"cascade(rate=0.3)"``, for collections with several embeddings: they
+        are all searched, a cascade's only as needed, and one ranking is made of theirs, before reranking. What is
+        attached to the collection (``octant calibrate --attach``) is used. The decision is ``octant_decision`` in
+        every document's metadata, in the metadata of the run, and as a custom event.
+    select_kwargs : dict
+        Everything else that :func:`octant.selector` takes: ``learned``, ``calibration``.
+    embeddings : list of str or None
+        Which embeddings to choose between, for a cascade the cheapest first; all of them without it.
     cutoff : octant.Cutoff or None
         Leaves out what is too improbably relevant, inside Qdrant; dense mode only.
 
@@ -61,8 +71,12 @@ class OctantRetriever(BaseRetriever):
     rerank: Any = None
     rerank_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
     fetch_k: int = Field(default=50, ge=1)
+    select: Any = None
+    select_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
+    embeddings: list[str] | None = None
     cutoff: Any = None
 
+    _choice: Choice | None = PrivateAttr(default=None)
     _rerankers: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @override
@@ -74,6 +88,15 @@ class OctantRetriever(BaseRetriever):
             raise errors.InputError(
                 f"rerank_kwargs are for a reranker: pass rerank= too, got {sorted(self.rerank_kwargs)}"
             )
+        if self.select is not None:
+            collection = self.vectorstore.collection
+            self._choice = Choice(collection, self.select, self.embeddings, **self.select_kwargs)
+        elif self.select_kwargs or self.embeddings is not None:
+            raise errors.InputError("select_kwargs and embeddings are for a selector: pass select= too")
+        if self.select is not None and (self.cutoff is not None or self.with_relevance):
+            raise errors.InputError(
+                "cutoff and with_relevance read the scores of one embedding: leave them out, or leave out select"
+            )
 
     @override
     def _get_relevant_documents(
@@ -81,13 +104,20 @@ class OctantRetriever(BaseRetriever):
     ) -> list[Document]:
         asked = self._asked(kwargs)
         method = self._reranker(asked.pop("rerank"))
-        if method is not None:
+        callbacks = run_manager.get_child()
+        decision: Decision | None = None
+        if self._choice is not None:
+            found, decision = self._choice.find(query, **_chosen(asked, method))
+            tell_choice(decision, run_manager, callbacks)
+        elif method is not None:
             found = self.vectorstore.ranking(query, **_fetched(asked, method))
-            callbacks = run_manager.get_child()
+        if method is not None:
             with parent_of_calls(callbacks):
                 done = method.rerank(query, found, asked["k"])
             tell(done.report, run_manager, callbacks)
-            return self._reranked(done)
+            return decided(self._reranked(done), decision)
+        if decision is not None:
+            return decided(self._plain(found), decision)
         if self.with_relevance:
             return _marked(self.vectorstore.similarity_search_with_relevance_scores(query, **asked))
         return self.vectorstore.similarity_search(query, **asked)
@@ -98,13 +128,20 @@ class OctantRetriever(BaseRetriever):
     ) -> list[Document]:
         asked = self._asked(kwargs)
         method = self._reranker(asked.pop("rerank"))
-        if method is not None:
+        callbacks = run_manager.get_child()
+        decision: Decision | None = None
+        if self._choice is not None:
+            found, decision = await self._choice.afind(query, **_chosen(asked, method))
+            await atell_choice(decision, run_manager, callbacks)
+        elif method is not None:
             found = await self.vectorstore.aranking(query, **_fetched(asked, method))
-            callbacks = run_manager.get_child()
+        if method is not None:
             with parent_of_calls(callbacks):
                 done = await method.arerank(query, found, asked["k"])
             await atell(done.report, run_manager, callbacks)
-            return self._reranked(done)
+            return decided(self._reranked(done), decision)
+        if decision is not None:
+            return decided(self._plain(found), decision)
         if self.with_relevance:
             return _marked(await self.vectorstore.asimilarity_search_with_relevance_scores(query, **asked))
         return await self.vectorstore.asimilarity_search(query, **asked)
@@ -130,6 +167,9 @@ class OctantRetriever(BaseRetriever):
     def _reranked(self, done: Ranking) -> list[Document]:
         key = self.vectorstore.metadata_payload_key
         return [scored(document(candidate, key), candidate.score) for candidate in done]
+
+    def _plain(self, found: Ranking) -> list[Document]:
+        return [document(candidate, self.vectorstore.metadata_payload_key) for candidate in found]
 
     @override
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
@@ -169,6 +209,13 @@ def _fetched(asked: dict[str, Any], method: Any) -> dict[str, Any]:
     search = {name: value for name, value in asked.items() if name != "fetch_k"}
     needs_vectors = any(stage.needs_vectors for stage in method.stages)
     return {**search, "k": max(asked["k"], asked["fetch_k"]), "with_vectors": needs_vectors}
+
+
+def _chosen(asked: dict[str, Any], method: Any) -> dict[str, Any]:
+    """How the candidates of a choice are searched, for ``method`` where there is one."""
+    wanted = asked if method is None else _fetched(asked, method)
+    options = {name: value for name, value in wanted.items() if name not in ("k", "fetch_k", "with_vectors")}
+    return {"k": wanted["k"], "options": options, "with_vectors": wanted.get("with_vectors", False)}
 
 
 def _marked(scored: Scored) -> list[Document]:

@@ -1,4 +1,4 @@
-"""What LangChain's callbacks and tracers see of a reranking: its report, and the model calls under its run."""
+"""What LangChain's callbacks and tracers see: reports of rerankings, decisions, and the calls under a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from langchain_core.callbacks.base import BaseCallbackManager
 from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.runnables.config import var_child_runnable_config
 
-from octant import RerankReport
+from octant import Decision, RerankReport
+from octant_langchain.tool import DECISION
 
 EVENT = "octant_rerank"
 """Name of the custom event, and key of the run's metadata, that carries the report."""
@@ -44,6 +45,18 @@ async def atell(report: RerankReport | None, run: BaseRunManager, callbacks: Asy
     if report is not None:
         data = _noted(report, run)
         await adispatch_custom_event(EVENT, data, config={"callbacks": callbacks})
+
+
+def tell_choice(decision: Decision, run: BaseRunManager, callbacks: CallbackManager) -> None:
+    """Put ``decision`` into the metadata of ``run``, and send it to the handlers as the event ``octant_decision``."""
+    run.metadata[DECISION] = decision.as_json()
+    dispatch_custom_event(DECISION, run.metadata[DECISION], config={"callbacks": callbacks})
+
+
+async def atell_choice(decision: Decision, run: BaseRunManager, callbacks: AsyncCallbackManager) -> None:
+    """Awaited twin of :func:`tell_choice`."""
+    run.metadata[DECISION] = decision.as_json()
+    await adispatch_custom_event(DECISION, run.metadata[DECISION], config={"callbacks": callbacks})
 
 
 def _noted(report: RerankReport, run: BaseRunManager) -> dict[str, Any]:

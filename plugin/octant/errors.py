@@ -123,6 +123,10 @@ class MissingExtraError(OctantError, ImportError):
         self.module, self.extra = module, extra
 
 
+class OutdatedLibraryError(OctantError, ImportError):
+    """A library is installed, but lacks a module that came with a later version; the message says which."""
+
+
 class ArtifactError(OctantError):
     """A fitted state that is corrupt, truncated, or made by something else."""
 

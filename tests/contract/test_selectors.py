@@ -42,7 +42,7 @@ def test_what_was_learned_is_one_file(spec: str, judged: JudgedSearches, tmp_pat
     assert again.learned == learned
     assert again.learned.dumps() == learned.dumps()
     assert again.select(rankings) == octant.selector(spec, learned=learned).select(rankings)
-    with pytest.raises(InputError, match="name the same selector|learns nothing"):
+    with pytest.raises(InputError, match="name the same selector"):
         octant.selector("fuse(by=ranks, k=7)", learned=tmp_path / "selection")
 
 
@@ -235,7 +235,7 @@ def test_what_was_learned_for_other_models_is_refused(judged: JudgedSearches, de
         octant.selector("fuse").using(part, identities={"cheap": OTHER})
     with pytest.raises(MismatchError, match="was made for the embeddings cheap, dear, words; got 'bge'"):
         octant.selector("fuse", learned=part).select({"bge": made(20, 0).rankings["cheap"]})
-    with pytest.raises(MismatchError, match="calibration .* was made for the embeddings"):
+    with pytest.raises(MismatchError, match=r"calibration .* was made for the embeddings"):
         octant.selector("rrf", calibration=detector).select({"bge": made(20, 0).rankings["cheap"]})
 
 
@@ -299,7 +299,7 @@ def test_a_file_that_lacks_something_is_refused(judged: JudgedSearches, lost: st
     with pytest.raises(ArtifactError, match=f"needs an array '{lost}'"):
         octant.selector("weight", learned=damaged)
     infinite = LearnedSelection(
-        part.origin, part.embeddings, part.identities, part.depth, {**part.state, lost: part.state[lost] * np.inf}
+        part.origin, part.embeddings, part.identities, part.depth, {**part.state, lost: part.state[lost] + np.inf}
     )
-    with pytest.raises(ArtifactError, match="does not hold a whole selection"), np.errstate(all="ignore"):
+    with pytest.raises(ArtifactError, match="does not hold a whole selection"):
         LearnedSelection.loads(infinite.dumps())
