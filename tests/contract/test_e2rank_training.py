@@ -23,7 +23,7 @@ from octant.rerankers.e2rank import E2Rank
 from octant.rerankers.e2rank_data import Batch, Lists, taught
 from octant.rerankers.e2rank_learner import WEIGHTS, PseudoQueries
 from octant.rerankers.e2rank_model import RECORD, E2RankRecord, Use
-from octant.rerankers.e2rank_training import Effort, train
+from octant.rerankers.e2rank_training import Effort, adopt, train
 from octant.tokens import Tokens
 from octant.work import QUIET, Work
 
@@ -291,3 +291,27 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
 def test_wrong_numbers_are_refused_by_name(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Effort(**change)
+
+
+# -- elsewhere -----------------------------------------------------------------------------------
+
+
+def test_a_model_is_adopted_on_what_it_helps_and_noted_on_what_it_does_not(
+    path: str, judged: JudgedRankings, tmp_path: Path
+) -> None:
+    train(path, judged, tmp_path / "out", effort=EFFORT)
+    elsewhere = replace(judged[:40], corpus="elsewhere")
+    record = adopt(tmp_path / "out", path, elsewhere)
+    assert E2RankRecord.read(tmp_path / "out") == record
+    assert record.untried_on("elsewhere") is None
+    assert record.untried_on("made-up") is None, "what was validated before stays"
+    best_first = tuple(replace(one, ranking=in_order_of_gains(one)) for one in elsewhere)
+    record = adopt(tmp_path / "out", path, replace(elsewhere, queries=best_first, corpus="perfect"))
+    assert "has not shown that e2rank helps" in (record.untried_on("perfect") or "")
+    for given, message in (
+        (replace(judged[:10], corpus="few"), "at least 20 judged questions, got 10"),
+        (replace(elsewhere, corpus=None), "do not tell which collection"),
+        (replace(elsewhere, first_stage="sparse"), "trained on 'dense cosine' rankings, these are 'sparse'"),
+    ):
+        with pytest.raises((InputError, MismatchError), match=message):
+            adopt(tmp_path / "out", path, given)

@@ -138,7 +138,7 @@ def train(
         If the loss is not finite.
     """
     effort = effort or Effort()
-    folder = _free(Path(out).expanduser())
+    folder = free_folder(out)
     need_torch(SPEC)
     if importlib.util.find_spec("sentence_transformers") is None:
         raise MissingExtraError(f"training {SPEC}", module="sentence_transformers", extra="models")
@@ -307,7 +307,15 @@ def _saved(folder: Path, model: Any | None, origin: Origin, use: Use) -> E2RankR
     return record
 
 
-def _free(folder: Path) -> Path:
+def free_folder(out: str | Path) -> Path:
+    """Where a model can be written.
+
+    Raises
+    ------
+    InputError
+        If something is there already, or there is no folder to make it in.
+    """
+    folder = Path(out).expanduser()
     if folder.exists():
         raise InputError(f"out must be a folder that is not there yet, got {folder}: name another, or remove it")
     if not folder.parent.is_dir():
