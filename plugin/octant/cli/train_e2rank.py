@@ -94,7 +94,8 @@ def train_e2rank(
         else:
             kept = Path(f"{out}.checkpoint")
             work = Work(progress=True, checkpoint=kept)
-            guide = None if teacher is None else reranker(teacher, None if llm is None else chat_model(llm), collection=opened)
+            asked = None if llm is None else chat_model(llm)
+            guide = None if teacher is None else reranker(teacher, asked, collection=opened)
             record = training.train(source, judged, str(out), teacher=guide, effort=effort, seed=seed, work=work)
             if kept.is_dir() and not any(kept.iterdir()):
                 kept.rmdir()
