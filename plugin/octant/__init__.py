@@ -34,9 +34,11 @@ from octant.version import __version__
 if TYPE_CHECKING:
     from octant import confidence, tuning
     from octant.cutoffs.cutoff import Cutoff
+    from octant.judged import Question
     from octant.lifecycle.compress import acompress, aplan_compression, compress, plan_compression
     from octant.lifecycle.plan import CompressPlan
     from octant.lifecycle.report import CompressReport
+    from octant.training import aadopt_reranker, adopt_reranker, atrain_reranker, train_reranker
     from octant.tuning.run import tune
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "HnswSettings",
     "MemoryPlacement",
     "OutputNote",
+    "Question",
     "Ranking",
     "Rankings",
     "Recommendation",
@@ -68,8 +71,11 @@ __all__ = [
     "SearchKnobs",
     "SparseVector",
     "__version__",
+    "aadopt_reranker",
     "acompress",
+    "adopt_reranker",
     "aplan_compression",
+    "atrain_reranker",
     "compress",
     "confidence",
     "diversify",
@@ -81,6 +87,7 @@ __all__ = [
     "quantizer",
     "reranker",
     "selector",
+    "train_reranker",
     "tune",
     "tuning",
 ]
@@ -89,10 +96,15 @@ _LATER = {
     "CompressPlan": "octant.lifecycle.plan",
     "CompressReport": "octant.lifecycle.report",
     "Cutoff": "octant.cutoffs.cutoff",
+    "Question": "octant.judged",
+    "aadopt_reranker": "octant.training",
     "acompress": "octant.lifecycle.compress",
+    "adopt_reranker": "octant.training",
     "aplan_compression": "octant.lifecycle.compress",
+    "atrain_reranker": "octant.training",
     "compress": "octant.lifecycle.compress",
     "plan_compression": "octant.lifecycle.compress",
+    "train_reranker": "octant.training",
     "tune": "octant.tuning.run",
 }
 """What an application that only searches need not load."""

@@ -85,6 +85,18 @@ def unpack(
     return header, arrays
 
 
+def kind_of(data: bytes) -> str:
+    """What a file holds.
+
+    Raises
+    ------
+    ArtifactError
+        If ``data`` was not written by :func:`pack`.
+    """
+    header, _ = _read(data, REMEDY)
+    return str(header.get("format", "another kind of file"))
+
+
 def digest(data: bytes) -> str:
     """SHA-256 of ``data``, 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()

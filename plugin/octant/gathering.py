@@ -50,7 +50,7 @@ def _gather(
     Raises
     ------
     InputError
-        If there is no question, or nothing that is judged relevant is found for any of them.
+        If there is no question.
     Exception
         As :meth:`Collection.search`.
     """
@@ -69,11 +69,6 @@ def _gather(
                     found.append(_judged(question, ranking, None if vectors is None else vectors[place]))
             if advance is not None:
                 advance(len(part))
-    if not any(one.found_gains.any() for one in found):
-        raise InputError(
-            "nothing that is judged relevant was found for any of the questions: are the judged ids those of the "
-            "collection's documents?"
-        )
     corpus = yield from collection._corpus()
     scores = f"{mode} {collection.distance.value.lower()}" if mode == "dense" else mode
     return JudgedRankings(tuple(found), collection.manifest.embedding, corpus, scores)

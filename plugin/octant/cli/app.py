@@ -18,6 +18,7 @@ from octant.cli.index import index
 from octant.cli.inspect import inspect
 from octant.cli.plugins import plugins
 from octant.cli.search import search
+from octant.cli.train import train
 from octant.cli.tune import tune
 from octant.errors import OctantError, SpecError
 from octant.version import __version__
@@ -107,6 +108,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 for name, command in COMMANDS.items():
     app.command(name)(command)
+app.add_typer(train, name="train")
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from octant.records import FloatArray, Ranking
-from octant.rerankers.lexical import standardised
 from octant.rerankers.rocchio import stacked
 from octant.rerankers.words import WordCounts, overlap
 
@@ -49,7 +48,7 @@ class FeatureSet:
         columns += ["words: coverage", "words: best coverage", "words: log length"]
         columns += [f"{branch}: found" for branch in self.branches]
         if self.density:
-            columns += ["density: mean cosine", "density: nearest", "density: centre"]
+            columns += ["density: mean cosine", "density: best", "density: centre"]
         for part in ("coordinate", "with centre"):
             columns += [f"vector: {part} {place}" for place in range(self.projected)]
         return tuple(columns)
@@ -76,33 +75,41 @@ class FeatureSet:
             scores = np.where(known, scores, scores[known].min() if known.any() else 0).astype(np.float32)
         shared = overlap(query, words.of([candidate.text for candidate in ranking]))
         by_branch = [_branch(ranking, branch) for branch in self.branches]
-        signals = [scores, shared.bm25, *[found[0] for found in by_branch]]
-        columns = [column for signal in signals for column in _signal(signal)]
-        columns += [scores, *_of_list(scores), shared.coverage]
+        signals = np.stack([scores, shared.bm25, *[found[0] for found in by_branch]])
+        columns = [*_signals(signals), scores, *_of_list(scores), shared.coverage]
         columns += [np.full_like(scores, shared.coverage.max()), np.log1p(shared.length)]
         columns += [found[1] for found in by_branch]
         if self.reads_vectors:
             vectors = stacked(ranking)
             centre = _centre(vectors, scores)
             if self.density:
-                columns += _density(vectors, centre)
+                columns += _density(vectors, centre, scores)
             if projection is not None and self.projected:
                 columns += _projected(vectors, centre, projection)
-        return np.stack(columns, axis=1).astype(np.float32, copy=False)
+        return np.array(columns, np.float32).T
 
 
-def _signal(scores: FloatArray) -> Sequence[FloatArray]:
-    n = len(scores)
-    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    spread = max(float(scores.std()), 1e-9)
-    gaps = np.diff(values) / spread
-    above = np.append(gaps, 0.0).clip(0.0, 5.0)[inverse]
-    below = np.insert(gaps, 0, 0.0).clip(0.0, 5.0)[inverse]
-    rank = (n - np.cumsum(counts) + 1)[inverse]  # 1 + how many are strictly better
-    return (
-        standardised(scores), (values[-1] - scores) / spread if len(values) > 1 else np.zeros(n, np.float32),
-        above, below, 1.0 / rank, np.log(rank) / np.log(n + 1),
-    )  # fmt: skip
+def _signals(scores: FloatArray) -> FloatArray:
+    """The six columns of every row of ``scores`` (signals, n), as rows (6 * signals, n); all rows in one go."""
+    count, n = scores.shape
+    mean, spread = scores.mean(1, keepdims=True), np.maximum(scores.std(1, keepdims=True), 1e-9)
+    ordered = np.sort(scores, axis=1)
+    # An equal score is neither above nor below: ties have the same gaps and the same rank.
+    left = np.stack([np.searchsorted(row, values, "left") for row, values in zip(ordered, scores, strict=True)])
+    right = np.stack([np.searchsorted(row, values, "right") for row, values in zip(ordered, scores, strict=True)])
+    padded = np.concatenate([ordered[:, :1], ordered, ordered[:, -1:]], axis=1)
+    above = np.take_along_axis(padded, right + 1, axis=1) - scores
+    below = scores - np.take_along_axis(padded, left, axis=1)
+    rank = n - right + 1.0
+    out = np.empty((count, len(_SIGNAL), n), np.float32)
+    out[:, 0] = (scores - mean) / spread
+    out[:, 1] = (ordered[:, -1:] - scores) / spread
+    out[:, 2] = np.minimum(above / spread, 5.0)
+    out[:, 3] = np.minimum(below / spread, 5.0)
+    out[:, 4] = 1.0 / rank
+    out[:, 5] = np.log(rank) / np.log(n + 1)
+    out[:, :4][np.broadcast_to(spread[:, None] <= 1e-9, (count, 4, n))] = 0.0  # all alike, to rounding
+    return out.reshape(-1, n)
 
 
 def _of_list(scores: FloatArray) -> Sequence[FloatArray]:
@@ -128,13 +135,14 @@ def _centre(vectors: FloatArray, scores: FloatArray) -> FloatArray:
     return mean
 
 
-def _density(vectors: FloatArray, centre: FloatArray) -> Sequence[FloatArray]:
-    cosines = vectors @ vectors.T
+def _density(vectors: FloatArray, centre: FloatArray, scores: FloatArray) -> Sequence[FloatArray]:
+    """Cosines to the others on average, to the best by score (all of them where several tie), and to the centre."""
     n = len(vectors)
-    np.fill_diagonal(cosines, 0.0)
-    mean = cosines.sum(1) / max(n - 1, 1)
-    nearest = cosines.max(1) if n > 1 else np.zeros(n, np.float32)
-    return mean, nearest, vectors @ centre
+    total = vectors.sum(0)
+    itself = np.einsum("ij,ij->i", vectors, vectors)
+    mean = (vectors @ total - itself) / max(n - 1, 1)
+    best = vectors[scores == scores.max()].mean(0)
+    return mean, vectors @ best, vectors @ centre
 
 
 def _projected(vectors: FloatArray, centre: FloatArray, projection: FloatArray) -> Sequence[FloatArray]:

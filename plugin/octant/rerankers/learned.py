@@ -88,9 +88,13 @@ class LearnedReranker(TrainedReranker):
             return None
         has_vectors = all(found.vector is not None for one in judged for found in one.ranking)
         branches = sorted({branch for one in known for found in one.ranking for branch in found.branch_scores})
-        least = FeatureSet(tuple(branches), projected=PROJECTED if self.vectors else 0)
-        tried = [(features, hidden) for features in _sets(least, has_vectors) for hidden in (0, HIDDEN)]
-        drafts = [self._fitted(features, hidden, known, stopping, seed, work) for features, hidden in tried]
+        features = FeatureSet(tuple(branches), has_vectors, PROJECTED if self.vectors else 0)
+        material = self._material(features, known, stopping)
+        drafts = [
+            _fitted(tried, hidden, material.only(features, tried), seed, work)
+            for tried in dict.fromkeys((replace(features, density=False), features))
+            for hidden in (0, HIDDEN)
+        ]
         best = max(drafts, key=lambda draft: draft.quality)
         density = ", how close candidates lie to each other" if best.features.density else ""
         form = "a network of two layers" if "w1" in best.weights else "a linear model"
@@ -104,31 +108,14 @@ class LearnedReranker(TrainedReranker):
             best.weights, what,
         )  # fmt: skip
 
-    def _fitted(
-        self, features: FeatureSet, hidden: int, known: JudgedRankings, stopping: JudgedRankings, seed: int, work: Work
-    ) -> _Draft:
-        rng = np.random.default_rng(seed)
+    def _material(self, features: FeatureSet, known: JudgedRankings, stopping: JudgedRankings) -> _Material:
         projection = _projection(known, features.projected) if features.projected else None
-        raw = [Example(features.of(one.query, one.ranking, self._words, projection), one.found_gains) for one in known]
-        mean, spread = scaling(raw)
-        examples = [replace(one, x=scaled(one.x, mean, spread)) for one in raw]
-        held = [scaled(features.of(one.query, one.ranking, self._words, projection), mean, spread) for one in stopping]
-        weights = start(len(mean), _SKIP, hidden, rng)
-        adam = Adam(weights, rate=0.02 if not hidden else 0.005, decay=0.01)
-        best, quality, waited = _copied(weights), _quality(weights, held, stopping), 0
-        title = f"learn ({'network' if hidden else 'linear'}{', density' if features.density else ''})"
-        for _ in work.steps(range(EPOCHS), what=title):
-            for batch in batches(len(examples), BATCH, rng):
-                found = [gradients(weights, examples[place].x, examples[place].gains)[1] for place in batch]
-                adam.step({name: sum(one[name] for one in found) / len(found) for name in weights})
-            reached = _quality(weights, held, stopping)
-            waited += 1
-            if reached > quality + 1e-5:
-                best, quality, waited = _copied(weights), reached, 0
-            if waited >= PATIENCE:
-                break
-        kept = {**best, "mean": mean, "spread": spread}
-        return _Draft(features, kept if projection is None else {**kept, "projection": projection}, quality)
+        rows = [features.of(one.query, one.ranking, self._words, projection) for one in (*known, *stopping)]
+        examples = [Example(x, one.found_gains) for x, one in zip(rows, known, strict=False)]
+        mean, spread = scaling(examples)
+        scaled_rows = [scaled(x, mean, spread) for x in rows]
+        examples = [Example(x, one.found_gains) for x, one in zip(scaled_rows, known, strict=False)]
+        return _Material(examples, scaled_rows[len(known) :], stopping, mean, spread, projection)
 
     # -- serving -------------------------------------------------------------------------------
 
@@ -153,19 +140,69 @@ class LearnedReranker(TrainedReranker):
 
 
 @dataclass(frozen=True, eq=False)
+class _Material:
+    """Scaled features to learn from, and those of the queries that tell when to stop.
+
+    Attributes
+    ----------
+    examples : list of Example
+    held : list of (n, features) float32
+    stopping : JudgedRankings
+        The queries of ``held``.
+    mean, spread : (features,) float32
+    projection : (dim, projected) float32 or None
+    """
+
+    examples: list[Example]
+    held: list[FloatArray]
+    stopping: JudgedRankings
+    mean: FloatArray
+    spread: FloatArray
+    projection: FloatArray | None
+
+    def only(self, everything: FeatureSet, wanted: FeatureSet) -> _Material:
+        """The columns of ``wanted``."""
+        names = everything.names
+        columns = [names.index(name) for name in wanted.names]
+        if len(columns) == len(names):
+            return self
+        examples = [replace(one, x=np.ascontiguousarray(one.x[:, columns])) for one in self.examples]
+        held = [np.ascontiguousarray(x[:, columns]) for x in self.held]
+        return replace(self, examples=examples, held=held, mean=self.mean[columns], spread=self.spread[columns])
+
+
+@dataclass(frozen=True, eq=False)
 class _Draft:
     features: FeatureSet
     weights: Weights
     quality: float
 
 
-def _sets(least: FeatureSet, has_vectors: bool) -> list[FeatureSet]:
-    return [least, replace(least, density=True)] if has_vectors else [least]
+def _fitted(features: FeatureSet, hidden: int, material: _Material, seed: int, work: Work) -> _Draft:
+    rng = np.random.default_rng(seed)
+    weights = start(len(material.mean), _SKIP, hidden, rng)
+    adam = Adam(weights, rate=0.005 if hidden else 0.02, decay=0.01)
+    best, quality, waited = _copied(weights), _quality(weights, material), 0
+    title = f"learn ({'network' if hidden else 'linear'}{', density' if features.density else ''})"
+    for _ in work.steps(range(EPOCHS), what=title):
+        for batch in batches(len(material.examples), BATCH, rng):
+            found = [gradients(weights, one.x, one.gains)[1] for one in map(material.examples.__getitem__, batch)]
+            adam.step({name: sum(one[name] for one in found) / len(found) for name in weights})
+        reached = _quality(weights, material)
+        waited += 1
+        if reached > quality + 1e-5:
+            best, quality, waited = _copied(weights), reached, 0
+        if waited >= PATIENCE:
+            break
+    kept = {**best, "mean": material.mean, "spread": material.spread}
+    return _Draft(
+        features, kept if material.projection is None else {**kept, "projection": material.projection}, quality
+    )
 
 
-def _quality(weights: Weights, held: list[FloatArray], stopping: JudgedRankings) -> float:
-    orders = [np.argsort(-forward(weights, x), kind="stable").tolist() for x in held]
-    return float(np.mean([ndcg(one, order) for one, order in zip(stopping, orders, strict=True)]))
+def _quality(weights: Weights, material: _Material) -> float:
+    orders = [np.argsort(-forward(weights, x), kind="stable").tolist() for x in material.held]
+    return float(np.mean([ndcg(one, order) for one, order in zip(material.stopping, orders, strict=True)]))
 
 
 def _copied(weights: Weights) -> Weights:

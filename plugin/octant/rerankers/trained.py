@@ -17,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from octant import envelope
+from octant.construct import registered
 from octant.errors import ArtifactError, InputError
 from octant.flow import Flow, step
 from octant.judged import Judged, JudgedRankings, ndcg
 from octant.records import JSON, FloatArray, Ranking
+from octant.registry import names
 from octant.rerank_report import ScoreKind
 from octant.rerankers.base import Reranker
 from octant.rerankers.order import Order
@@ -240,17 +243,35 @@ def parts_of(reranker: Reranker, given: Sequence[TrainedPart | str | Path]) -> t
     return tuple(_part_of(one, kinds) for one in given)
 
 
+def part_at(path: str | PathLike[str]) -> RerankerPart:
+    """What a reranker learned, from its file; which reranker, the file says.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is none of Octant's, or holds nothing that a reranker learned.
+    PluginError
+        If the reranker is not installed.
+    """
+    try:
+        kind = envelope.kind_of(Path(path).read_bytes()).removeprefix("octant-")
+    except OSError as error:
+        raise ArtifactError(f"expected what a reranker learned at {path}, cannot read it: {error}") from error
+    known = registered("rerankers", Reranker, kind) if kind in names("rerankers") else None  # type: ignore[type-abstract]
+    if known is None or not issubclass(known, TrainedReranker):
+        raise ArtifactError(f"expected what a reranker learned at {path}, it holds {kind!r}")
+    return known.part.load(path)
+
+
 def _part_of(given: object, kinds: Sequence[type[RerankerPart]]) -> TrainedPart:
     if isinstance(given, TrainedPart):
         return given
     if not isinstance(given, str | PathLike):
         raise InputError(f"trained must be a part, the path of its file, or a collection; got {type(given).__name__}")
-    for kind in kinds[:-1]:
-        try:
-            return kind.load(given)
-        except ArtifactError:
-            continue
-    return kinds[-1].load(given)
+    part = part_at(given)
+    if not isinstance(part, tuple(kinds)):
+        raise InputError(f"{given} holds what was trained for {part.spec!r}: rerank with that spec")
+    return part
 
 
 def compared(judged: JudgedRankings, score: Scorer) -> tuple[Figure, ...]:

@@ -28,15 +28,19 @@ Counts: TypeAlias = "tuple[Counter[str], int]"
 """How often each word occurs, and how many words there are."""
 
 
-def words_of(text: str) -> list[str]:
-    """The words of ``text``, in order, without case or plural.
+def counted(text: str) -> Counts:
+    """The words of ``text`` without case or plural, each with its count, and how many there are.
 
     Examples
     --------
-    >>> words_of("The Octants of Hadley")
-    ['the', 'octant', 'of', 'hadley']
+    >>> counted("Octants, and an octant")
+    (Counter({'octant': 2, 'and': 1, 'an': 1}), 4)
     """
-    return [word[:-1] if len(word) > 3 and word[-1] == "s" else word for word in _WORD.findall(text.casefold())]
+    found = _WORD.findall(text.casefold())
+    counts = Counter(found)
+    for word in [word for word in counts if word[-1] == "s" and len(word) > 3]:
+        counts[word[:-1]] += counts.pop(word)
+    return counts, len(found)
 
 
 class WordCounts:
@@ -62,7 +66,7 @@ class WordCounts:
         counts = [known.get(text or "") for text in texts]
         missing = {text or "" for text, found in zip(texts, counts, strict=True) if found is None}
         if missing:
-            fresh = {text: _counted(text) for text in missing}
+            fresh = {text: counted(text) for text in missing}
             self._keep(fresh)
             counts = [found or fresh[text or ""] for text, found in zip(texts, counts, strict=True)]
         return counts  # type: ignore[return-value]  # every gap was just filled
@@ -72,11 +76,6 @@ class WordCounts:
             self._known.update(fresh)
             while len(self._known) > self._kept:
                 self._known.popitem(last=False)
-
-
-def _counted(text: str) -> Counts:
-    words = words_of(text)
-    return Counter(words), len(words)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +103,11 @@ def overlap(query: str, counts: Sequence[Counts]) -> Overlap:
     The order of the candidates does not matter to any of them.
     """
     n = len(counts)
-    words = list(dict.fromkeys(words_of(query)))
+    words = list(counted(query)[0])
     length = np.array([total for _, total in counts], np.float32)
     if not words or not n:
         return Overlap(np.zeros(n, np.float32), np.zeros(n, np.float32), length)
-    found = np.array([[known.get(word, 0) for word in words] for known, _ in counts], np.float32)
+    found = np.array([known.get(word, 0) for known, _ in counts for word in words], np.float32).reshape(n, -1)
     having = (found > 0).sum(0)
     weight = np.log1p((n - having + 0.5) / (having + 0.5)).astype(np.float32)
     usual = max(float(length.mean()), 1.0)

@@ -1,0 +1,148 @@
+"""``octant train``: teach a reranker from judged questions; what else is trained has a command beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from octant.chat_models import chat_model
+from octant.cli.options import LOCATION, ApiKey, Embedding, Location, client_options, open_collection, recorded_model
+from octant.cli.output import AsJson, echo_json
+from octant.cli.reranking import Llm
+from octant.cli.search import SearchMode
+from octant.cli.train_e2rank import train_e2rank
+from octant.collection import Collection
+from octant.errors import InputError
+from octant.judged import read_questions
+from octant.reranking import reranker
+from octant.trained import TrainedPart, TrainingReport
+
+_ANY = "reranker"
+"""The command that takes any reranker's spec; ``train learned`` is short for ``train reranker learned``."""
+
+
+class Trainings(TyperGroup):
+    """A word that is no command of its own is the spec of a reranker."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Name, command and arguments; see click's ``Group.resolve_command``."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            return _ANY, self.commands[_ANY], args
+        return super().resolve_command(ctx, args)
+
+
+train = typer.Typer(
+    cls=Trainings,
+    help="Train a reranker on judged questions: octant train learned --collection NAME --queries FILE --qrels FILE.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def train_reranker(
+    spec: Annotated[
+        str, typer.Argument(metavar="RERANKER", help="learned, learned(vectors=true), refine …", show_default=False)
+    ],
+    collection: Annotated[
+        str, typer.Option("--collection", metavar="NAME", help="The collection to train for.", show_default=False)
+    ],
+    queries: Annotated[
+        str,
+        typer.Option(metavar="FILE", help='Questions, {"_id", "text"} a line; gzipped or not.', show_default=False),
+    ],
+    qrels: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="A .tsv of question id, document id and grade that judges them.", show_default=False
+        ),
+    ],
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Question id and group between tabs: a group is never split.", show_default=False
+        ),
+    ] = None,
+    location: Location = LOCATION,
+    embedding: Embedding = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Learn this reranker's order instead of the judgements.", show_default=False),
+    ] = None,
+    llm: Llm = None,
+    mode: Annotated[SearchMode, typer.Option(help="How candidates are searched.")] = SearchMode.dense,
+    depth: Annotated[int, typer.Option("--depth", min=2, help="Candidates of a question.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write what was learned to a file too.", show_default=False)
+    ] = None,
+    adopt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Validate what was learned elsewhere on this collection instead, so that it may act here.",
+            show_default=False,
+        ),
+    ] = None,
+    attach: Annotated[bool, typer.Option(help="Keep what was learned with the collection.")] = True,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a reranker on judged questions of a collection, and say whether it helps.
+
+    A quarter of the questions is held back; unless they show that what was learned is surely better than no change,
+    nothing changes.
+    """
+    from octant import training  # nobody needs it for the other commands
+
+    wanted = training.trained_reranker(spec)
+    if not attach and out is None and adopt is None:
+        raise InputError("--no-attach without --out would throw away what was learned: pass --out FILE")
+    if adopt is not None and teacher is not None:
+        raise InputError("--adopt trains nothing, so there is nothing for a --teacher to teach: leave out one of them")
+    if llm is not None and teacher is None:
+        raise InputError("--llm is about a teacher that asks a chat model: pass --teacher SPEC too")
+    questions = read_questions(queries, qrels, groups)
+    with _open(collection, location, embedding, api_key) as opened:
+        if adopt is not None:
+            part = training.adopt_reranker(
+                adopt, opened, questions, k=depth, mode=mode.value, attach=attach, progress=True
+            )
+            report = part.origin.corpora[opened.corpus()]
+        else:
+            guide = None
+            if teacher is not None:
+                guide = reranker(teacher, None if llm is None else chat_model(llm), collection=opened)
+            part = training.train_reranker(
+                repr(wanted), opened, questions, teacher=guide, k=depth, mode=mode.value, seed=seed, attach=attach,
+                progress=True,
+            )  # fmt: skip
+            report = part.report
+    if out is not None:
+        part.save(out)
+    if as_json:
+        echo_json({"spec": part.spec, "attached": attach, "file": out, **report.as_json()})
+        return
+    typer.echo(_told(part, report, collection if attach else None, out))
+
+
+def _told(part: TrainedPart, report: TrainingReport, collection: str | None, out: str | None) -> str:
+    lines = [str(report), ""]
+    if collection is not None:
+        lines.append(f"attached to {collection!r}: octant.reranker({part.spec!r}, trained=collection) uses it")
+    if out is not None:
+        lines.append(f"written to {out}")
+    return "\n".join(lines)
+
+
+def _open(name: str, location: str, embedding: str | None, api_key: str | None) -> Collection:
+    with open_collection(name, location, api_key) as found:
+        model = embedding or (recorded_model(found.manifest) if found.dimension else None)
+    return Collection.open(name, location=location, embedding=model, client_options=client_options(location, api_key))
+
+
+TRAININGS: dict[str, Callable[..., None]] = {_ANY: train_reranker, "e2rank": train_e2rank}
+for training_name, training_command in TRAININGS.items():
+    train.command(training_name)(training_command)
