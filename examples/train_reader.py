@@ -17,7 +17,7 @@ import argparse
 import gzip
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,10 @@ class Answer:
     passage: int
     steps: tuple[np.ndarray, np.ndarray]
     chosen: tuple[int, int]
+
+
+Item = tuple[Encoded, Encoded, int, int]
+"""Question, passage, and the first and last token of the answer; 0 and 0 where there is none."""
 
 
 class TokenEmbedder:
@@ -100,7 +104,7 @@ class Head(nn.Module):
         super().__init__()
         self.token, self.asked = nn.Linear(384, width), nn.Linear(384, width)
         self.mixed = nn.Linear(2 * width + 3, width)
-        self.near = nn.ModuleList([nn.Conv1d(width, width, 7, padding=3), nn.Conv1d(width, width, 7, padding=3)])
+        self.near = nn.ModuleList([nn.Conv1d(width, width, 5, padding=2) for _ in range(2)])
         self.start, self.none = nn.Linear(width, 1), nn.Linear(width, 1)
         self.from_start, self.to_end = nn.Linear(width, width), nn.Linear(width, width)
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(3)])
@@ -135,28 +139,39 @@ class Reader:
 
     def read(self, question: str, passages: Sequence[str]) -> Answer:
         """The likeliest span over all passages, which compete with each other and with "no answer"."""
+        return self._answers(question, passages, [lambda step: int(step.argmax())])[0]
+
+    def sample(self, question: str, passages: Sequence[str], n: int, seed: int = 0) -> list[Answer]:
+        """``n`` answers drawn from what :meth:`read` takes the likeliest of."""
+        rng = np.random.default_rng(seed)
+        return self._answers(question, passages, [lambda step: int(rng.choice(len(step), p=np.exp(step)))] * n)
+
+    def _answers(
+        self, question: str, passages: Sequence[str], picks: Sequence[Callable[[np.ndarray], int]]
+    ) -> list[Answer]:
         if not passages:
-            return Answer("", -1, (np.zeros(1), np.zeros(1)), (0, 0))
+            return [Answer("", -1, (np.zeros(1), np.zeros(1)), (0, 0)) for _ in picks]
         self.head.eval()
         (asked,) = self.embed([question], QUESTION_TOKENS)
         read = self.embed(passages, PASSAGE_TOKENS)
         with torch.inference_mode():
             starts, ends, inside = self._scores([(asked, passage) for passage in read])
-            none = starts[:, 0].mean().reshape(1)
             places = inside.clone()
             places[:, 0] = False
-            step = torch.cat([none, starts[places]]).log_softmax(0).double().numpy()
-            best = int(step.argmax())
+            step = torch.cat([starts[:, 0].mean().reshape(1), starts[places]]).double().log_softmax(0).numpy()
+        found = []
+        for pick in picks:
+            best = pick(step)
             if best == 0:
-                return Answer("", -1, (step, np.zeros(1)), (0, 0))
+                found.append(Answer("", -1, (step, np.zeros(1)), (0, 0)))
+                continue
             row, start = (int(place) for place in places.nonzero()[best - 1])
             length = int(min(inside[row].sum() - start, ANSWER_TOKENS))
-            second = ends[row, start, start : start + length].log_softmax(0).double().numpy()
-        last = start + int(second.argmax())
-        passage = read[row]
-        first = passage.spans
-        text = passage.text[first[start][0] : first[last][1]]
-        return Answer(text, row, (step, second), (best, last - start))
+            second = ends[row, start, start : start + length].double().log_softmax(0).numpy()
+            last = start + pick(second)
+            text = read[row].text[read[row].spans[start][0] : read[row].spans[last][1]]
+            found.append(Answer(text, row, (step, second), (best, last - start)))
+        return found
 
     def _scores(self, pairs: Sequence[tuple[Encoded, Encoded]]) -> tuple[Tensor, Tensor, Tensor]:
         """Starts (b, n), ends (b, n, n), and which places hold tokens of the passage (b, n) and are no [SEP]."""
@@ -186,15 +201,16 @@ class Reader:
         self.embed([passage for _, passage, _ in examples], PASSAGE_TOKENS, show=show)
         items = [item for example in examples if (item := self._item(*example)) is not None]
         strange = [passage for _, passage, _, _ in items]
-        optimizer = torch.optim.AdamW(self.head.parameters(), lr=1e-3, weight_decay=0.01)
-        steps = epochs * -(-len(items) // 24)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=steps, pct_start=0.1)
+        optimizer = torch.optim.AdamW(self.head.parameters(), lr=2e-3, weight_decay=0.01)
+        steps = epochs * len(_alike(items, 24))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.1)
         self.head.train()
         with tqdm(total=steps, desc="training", disable=not show) as progress:
             for _ in range(epochs):
                 shuffled.shuffle(items)
-                for at in range(0, len(items), 24):
-                    batch = items[at : at + 24]
+                batches = _alike(items, 24)
+                shuffled.shuffle(batches)
+                for batch in batches:
                     others = [(question, shuffled.choice(strange), 0, 0) for question, *_ in batch[::3]]
                     loss = self._loss([*batch, *others])
                     optimizer.zero_grad()
@@ -205,7 +221,7 @@ class Reader:
                     progress.update()
                     progress.set_postfix(loss=f"{loss.item():.2f}")
 
-    def _item(self, question: str, passage: str, answer: str) -> tuple[Encoded, Encoded, int, int] | None:
+    def _item(self, question: str, passage: str, answer: str) -> Item | None:
         (asked,), (read,) = self.embed([question], QUESTION_TOKENS), self.embed([passage], PASSAGE_TOKENS)
         begin = passage.find(answer)
         touched = np.flatnonzero((read.spans[:, 1] > begin) & (read.spans[:, 0] < begin + len(answer)))
@@ -213,7 +229,7 @@ class Reader:
         usable = begin >= 0 and 0 < len(touched) <= ANSWER_TOKENS
         return (asked, read, int(touched[0]), int(touched[-1])) if usable else None
 
-    def _loss(self, batch: Sequence[tuple[Encoded, Encoded, int, int]]) -> Tensor:
+    def _loss(self, batch: Sequence[Item]) -> Tensor:
         starts, ends, inside = self._scores([(question, passage) for question, passage, _, _ in batch])
         start = torch.tensor([first for *_, first, _ in batch])
         end = torch.tensor([last for *_, last in batch])
@@ -238,6 +254,14 @@ class Reader:
         head = Head()
         head.load_state_dict(load_file(folder / "reader.safetensors"))
         return cls(embed, head)
+
+
+def _alike(items: Sequence[Item], size: int) -> list[list[Item]]:
+    """Batches of passages of about one length, so that little of them is padding."""
+    wide = [
+        sorted(items[at : at + 8 * size], key=lambda item: len(item[1].ids)) for at in range(0, len(items), 8 * size)
+    ]
+    return [block[at : at + size] for block in wide for at in range(0, len(block), size)]
 
 
 # -- examples ----------------------------------------------------------------------------------------
@@ -291,7 +315,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with corpus, queries-train, queries-dev and their qrels")
     parser.add_argument("--questions", type=int, default=2000, help="to learn from")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", type=Path, help="folder for what was learned")
     given = parser.parse_args()

@@ -218,10 +218,10 @@ class _Asked:
         if collection is None:
             yield from fork([partial(self._retrieve_one, name) for name in names], self.rag.max_concurrency)
             return
-        asked = {"k": self.rag.k, "embeddings": list(names)}
+        k, wanted = self.rag.k, list(names)
         rankings = yield from step(
-            partial(collection.search_each, self.question, **asked),
-            partial(collection.asearch_each, self.question, **asked),
+            partial(collection.search_each, self.question, k, embeddings=wanted),
+            partial(collection.asearch_each, self.question, k, embeddings=wanted),
         )
         store = self.rag.retrievers
         key = store.metadata_payload_key if isinstance(store, OctantVectorStore) else None

@@ -13,6 +13,7 @@ from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from numpy.typing import NDArray
 from pydantic import Field
 from typing_extensions import override
 
@@ -84,7 +85,7 @@ class ExtractiveChatModel(BaseChatModel):
         quoted, logprobs = self._quoted(messages, kwargs)
         for place, piece in enumerate(quoted):
             metadata = {"model_provider": self._llm_type, **logprobs} if place == 0 else {}
-            yield ChatGenerationChunk(message=AIMessageChunk(piece, response_metadata=metadata))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=piece, response_metadata=metadata))
 
     def _quoted(self, messages: Sequence[BaseMessage], asked: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         """The pieces of the answer, and its log-probabilities where they were asked for."""
@@ -112,7 +113,7 @@ class ExtractiveChatModel(BaseChatModel):
         entry = {"token": found[order[0]][1], "logprob": float(logs[order[0]]), "top_logprobs": top}
         return answer, {"logprobs": {"content": [entry]}}
 
-    def _scores(self, question: str, sentences: Sequence[str]) -> np.ndarray:
+    def _scores(self, question: str, sentences: Sequence[str]) -> NDArray[np.float64]:
         """How well each sentence fits, (n,) in [0, 1]."""
         words = [set(_stems(sentence)) for sentence in sentences]
         often = Counter(word for each in words for word in each)
@@ -120,10 +121,10 @@ class ExtractiveChatModel(BaseChatModel):
         total = sum(wanted.values()) or 1.0
         shared = np.array([sum(wanted.get(word, 0.0) for word in each) / total for each in words])
         if self.embed is None or not sentences:
-            return shared
+            return np.asarray(shared, np.float64)
         vectors = np.asarray(self.embed([question, *sentences]), np.float64)
         unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return (shared + np.clip(unit[1:] @ unit[0], 0, 1)) / 2
+        return np.asarray((shared + np.clip(unit[1:] @ unit[0], 0, 1)) / 2, np.float64)
 
 
 def _stems(text: str) -> list[str]:

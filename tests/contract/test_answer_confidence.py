@@ -69,11 +69,9 @@ def test_agreement_is_the_mean_cosine_to_the_others() -> None:
 
 # -- reading -------------------------------------------------------------------------------------
 
-ENTRY = {
-    "token": "a",
-    "logprob": -0.5,
-    "top_logprobs": [{"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -2}],
-}
+TOP = [{"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -2}]
+ENTRY = {"token": "a", "logprob": -0.5, "top_logprobs": TOP}
+PROBS = [{"tok_str": "a", "prob": math.exp(-0.5)}, {"tok_str": "b", "prob": math.exp(-2)}]
 
 
 @pytest.mark.parametrize(
