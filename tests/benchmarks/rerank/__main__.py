@@ -13,7 +13,7 @@ sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
 import parts  # noqa: E402  # from the folder above
 
-PARTS = ("replay", "labels", "attack", "peers")
+PARTS = ("replay", "labels", "attack", "peers", "judges", "e2rank")
 
 if __name__ == "__main__":
     arguments = parts.options(__doc__, FOLDER, PARTS)

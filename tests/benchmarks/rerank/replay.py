@@ -53,7 +53,7 @@ class Recorded:
 
     @property
     def well_formed(self) -> bool:
-        return all(_well_formed(window) for window in self.windows)
+        return all(well_formed(window) for window in self.windows)
 
 
 class Replayed:
@@ -196,7 +196,7 @@ def _error(line: Mapping, tokens: Sequence[TokenLogprob] | None) -> float:
     return abs(found - line["p_model"]) if found is not None else math.inf
 
 
-def _well_formed(window: Mapping) -> bool:
+def well_formed(window: Mapping) -> bool:
     listed = _LISTED.fullmatch(window["response"].strip())
     numbers = [int(number) for number in re.findall(r"\d+", window["response"])]
     return bool(listed) and sorted(numbers) == list(range(1, len(window["docids"]) + 1))
