@@ -18,6 +18,7 @@ MODELS: dict[str, Callable[[str], object]] = {
 }
 SPECS = ["listwise", "listwise(window=4, step=2, passes=2, labels=unguessable)", "pointwise", "pointwise(yes_no)"]
 SPECS += ["pairwise(sliding, best=3)", "pairwise(heap)", "pairwise(all)", "tournament(best=3, group=5)"]
+SPECS += ["tournament(best=2, group=4, skim=0, finals=3, calls=4, labels=unguessable)"]
 SPECS += ["listwise(reasoned=true)", "dual_stage(second=4)", "dual_stage(mode=yes_no, structured=false)"]
 SPECS += ["pointwise > listwise(top=5)"]
 

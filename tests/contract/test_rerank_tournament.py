@@ -116,6 +116,21 @@ def test_short_lists_take_one_call() -> None:
     assert len(llm.prompts) == 1
 
 
+def test_groups_are_asked_side_by_side_and_shuffled_alike() -> None:
+    how = {"concurrency": 8, "shuffle": True, "seed": 5}
+    rankings = [octant.reranker("tournament", by_number, **how).rerank(QUERY, ranking(roughly(100))) for _ in range(3)]
+    assert rankings[0].ids == rankings[1].ids == rankings[2].ids
+
+
+def test_only_the_places_that_are_wanted_have_to_settle() -> None:
+    calls = []
+    for k in (1, None):
+        result = octant.reranker("tournament(finals=6)", Chat(by_number)).rerank(QUERY, ranking(roughly(100, 3)), k)
+        assert result.ids[0] == 99
+        calls.append(result.report.calls)
+    assert calls[0] <= calls[1]
+
+
 @pytest.mark.parametrize("answer", ["", "I'm sorry, I cannot.", "[99] > [-1]"])
 def test_unusable_answers_keep_the_order(answer: str) -> None:
     first = ranking(random.Random(0).sample(range(60), 60))

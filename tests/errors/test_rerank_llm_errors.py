@@ -31,6 +31,8 @@ from octant.errors import InputError
         ("tournament(best=0)", "best must be at least 1, got 0"),
         ("tournament(best=10, group=10)", "group must be above best, 10"),
         ("tournament(patience=0)", "patience must be at least 1, got 0"),
+        ("tournament(finals=0)", "finals must be at least 1, got 0"),
+        ("tournament(skim=-1)", "or a number of tokens, got -1"),
         ("tournament(calls=0)", "calls must be at least 1, got 0"),
         ("tournament(labels=letters)", "labels must be numbers or unguessable, got 'letters'"),
     ],
