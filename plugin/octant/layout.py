@@ -113,6 +113,8 @@ class VectorLayout:
     hnsw : HnswSettings
     graph_placement : {"pinned", "cached", "cold"}
         Says nothing where ``hnsw.m`` is 0.
+    multivector : bool
+        Whether a point has a matrix of such rows, compared by MaxSim, instead of one vector.
     """
 
     name: str
@@ -124,6 +126,7 @@ class VectorLayout:
     quantization_placement: Placement
     hnsw: HnswSettings
     graph_placement: Placement = "cached"
+    multivector: bool = False
 
 
 @dataclass(frozen=True)
@@ -336,7 +339,7 @@ class VectorQuery:
 
     Attributes
     ----------
-    vector : (width,) float32, or SparseVector
+    vector : (width,) float32, (rows, width) float32 for a multivector, or SparseVector
     using : str
         Named vector.
     limit : int
@@ -412,6 +415,7 @@ class ScoreMap:
         """
         if not self.scale > 0 or least == -np.inf:
             return None
+        least = min(max(least, -_LARGEST), _LARGEST)
         similarity = -(min(least, 0.0) ** 2) if self.distance is Distance.EUCLID else least
         raw = (similarity - self.offset) / self.scale
         raw -= _ROUNDING * (abs(raw) + (abs(similarity) + abs(self.offset)) / self.scale)

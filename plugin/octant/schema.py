@@ -231,7 +231,7 @@ class CollectionSchema:
 def _same_space(found: DenseVector, wanted: VectorLayout, datatypes: bool) -> bool:
     there = found.layout
     same = (there.size, there.metric) == (wanted.size, wanted.metric)
-    return same and not found.multivector and (there.datatype == wanted.datatype or not datatypes)
+    return same and found.multivector == wanted.multivector and (there.datatype == wanted.datatype or not datatypes)
 
 
 # -- from the REST API's JSON --------------------------------------------------------------------

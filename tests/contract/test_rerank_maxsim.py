@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient
 
 import octant
 from octant.embedders import embedder
@@ -105,3 +106,82 @@ def test_the_memory_forgets_what_was_not_used_for_longest() -> None:
     assert (len(memory), memory.nbytes) == (3, 3 * rows.nbytes)
     memory.keep("model", "too long", np.ones((100, 4), np.float32))
     assert memory.find("other model", ["a"]) == memory.find("model", ["too long"]) == [None]
+
+
+# -- kept in Qdrant --------------------------------------------------------------------------------
+
+DOCUMENTS = {"bread": TEXTS[0], "octopus": TEXTS[1], "ship": TEXTS[2], "palm": TEXTS[3], 7: "A spider has eight legs."}
+
+
+@pytest.fixture(params=["edge", "local"])
+def collection(request: pytest.FixtureRequest, minilm: Any, tmp_path: Any) -> Iterator[octant.Collection]:
+    """Real vectors in both engines that need no server."""
+    place: Any = tmp_path / "data" if request.param == "edge" else QdrantClient(":memory:")
+    with octant.Collection.create("animals", location=place, embedding=minilm, represent="turbo8") as made:
+        made.add(list(DOCUMENTS.values()), ids=list(DOCUMENTS))
+        yield made
+
+
+@pytest.mark.filterwarnings("ignore::octant.errors.LocalModeWarning")
+async def test_qdrant_compares_the_tokens_that_it_keeps(collection: octant.Collection) -> None:
+    assert collection.store_tokens() == 5
+    assert collection.store_tokens() == 0
+    found = collection.search(QUERY, k=5)
+    assert len(found) == 5
+    computed = octant.reranker("maxsim", collection=collection).rerank(QUERY, found)
+    stored = octant.reranker("maxsim(stored=tokens)", collection=collection)
+    done = stored.rerank(QUERY, found)
+    assert done.ids == computed.ids
+    assert done.ids[0] == "octopus"
+    np.testing.assert_allclose(done.scores, computed.scores, atol=2e-3)
+    assert done.report.statistics == {"passages scored in Qdrant": 5}
+    assert (await stored.arerank(QUERY, found)).ids == done.ids
+    # What was written later has none yet, and is embedded; a second call brings it in.
+    collection.add(["A squid has three hearts too."], ids=["squid"])
+    found = collection.search(QUERY, k=6)
+    mixed = stored.rerank(QUERY, found)
+    assert "1 of 6 passages have no token vectors 'tokens': embedded" in mixed.report.remarks
+    assert mixed.report.statistics["passages embedded"] == 1
+    assert collection.store_tokens() == 1
+    np.testing.assert_allclose(stored.rerank(QUERY, found).scores, mixed.scores, atol=2e-3)
+    # The first stage is what it was.
+    assert collection.search("bread", k=1).ids == ("bread",)
+
+
+@pytest.mark.filterwarnings("ignore::octant.errors.LocalModeWarning")
+def test_token_scores_of_what_is_not_there_are_left_out(collection: octant.Collection) -> None:
+    collection.store_tokens("rows", datatype="float32")
+    scores = collection.token_scores(QUERY, [7, "octopus", "nobody"], name="rows")
+    assert set(scores) == {7, "octopus"}
+    assert collection.token_scores(QUERY, [], name="rows") == {}
+
+
+def test_they_are_kept_when_the_collection_is_closed(minilm: Any, tmp_path: Any) -> None:
+    with octant.Collection.create("animals", location=tmp_path, embedding=minilm, represent="turbo8") as made:
+        made.add(list(DOCUMENTS.values()), ids=list(DOCUMENTS))
+        made.store_tokens(datatype="turbo8")
+        before = made.token_scores(QUERY, list(DOCUMENTS))
+    with octant.Collection.open("animals", location=tmp_path, embedding=minilm) as opened:
+        assert opened.token_scores(QUERY, list(DOCUMENTS)) == pytest.approx(before, abs=1e-6)
+        assert opened.search(QUERY, k=1).ids == ("octopus",)
+
+
+@pytest.mark.filterwarnings("ignore::octant.errors.LocalModeWarning")
+def test_token_vectors_are_refused_where_they_cannot_be(collection: octant.Collection, minilm: Any) -> None:
+    found = collection.search(QUERY, k=5)
+    with pytest.raises(InputError, match=r"has no multivector 'tokens' \(it has none\): call store_tokens"):
+        octant.reranker("maxsim(stored=tokens)", collection=collection).rerank(QUERY, found)
+    with pytest.raises(InputError, match="compares vectors that the collection keeps: pass collection="):
+        octant.reranker("maxsim(stored=tokens)", embedding=minilm)
+    with pytest.raises(InputError, match="token vectors need a name of their own, got an empty one"):
+        collection.store_tokens("")
+    with pytest.raises(InputError, match="datatype must be one of float32, float16, turbo8, turbo4; got 'uint8'"):
+        collection.store_tokens(datatype="uint8")
+    with pytest.raises(InputError, match="batch_size must be at least 1"):
+        collection.store_tokens(batch_size=0)
+    with octant.Collection.create("plain", embedding=lambda texts: [[1.0, 0.0]] * len(texts)) as plain:
+        plain.add(["text"])
+        with pytest.raises(InputError, match="gives one vector a text and none of its tokens"):
+            plain.store_tokens()
+    with octant.Collection.create("empty", embedding=minilm) as empty, pytest.raises(InputError):
+        empty.store_tokens(datatype="nonsense")  # type: ignore[arg-type]

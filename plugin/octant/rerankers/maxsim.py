@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from octant.errors import InputError
 from octant.flow import Flow, step
-from octant.records import FloatArray, Ranking
-from octant.rerankers.base import Reranker
+from octant.records import FloatArray, PointId, Ranking
+from octant.rerankers.base import Reranker, part_of
 from octant.rerankers.order import Order
 from octant.rerankers.run import Run
-from octant.rerankers.settings import whole
+from octant.rerankers.settings import Settings, whole
 from octant.rerankers.token_memory import TokenMemory
 
 
@@ -25,7 +26,9 @@ class MaxSim(Reranker):
     that the model adds to every text do not take part. Embedding models are not trained for it: measure before use.
 
     Passages are embedded as they come, in batches, and those seen before are read from memory. Long ones are compared
-    as far as the model reads them; the report says how many were cut.
+    as far as the model reads them; the report says how many were cut. With ``stored``, Qdrant itself compares the query
+    with the token vectors that :meth:`octant.Collection.store_tokens` keeps beside the documents; what it has none of
+    is embedded as before.
 
     Parameters
     ----------
@@ -34,18 +37,54 @@ class MaxSim(Reranker):
     memory_mb : int
         Mebibytes of token vectors that are kept for passages which come again; 0 keeps none. A passage of 100 tokens
         in 384 dimensions takes 0.15.
+    stored : str
+        Name of the multivector in Qdrant; needs ``collection=``. Empty: passages are embedded.
     """
 
     name: ClassVar[str] = "maxsim"
     needs_embedder = True
     compares: ClassVar[bool] = False
 
-    def __init__(self, batch_size: int = 32, memory_mb: int = 256) -> None:
+    def __init__(self, batch_size: int = 32, memory_mb: int = 256, stored: str = "") -> None:
+        if not isinstance(stored, str):
+            raise InputError(f"stored must be the name of a multivector, got {stored!r}")
+        self.stored = stored
         self.batch_size = whole("batch_size", batch_size, least=1)
         self.memory_mb = whole("memory_mb", memory_mb, least=0)
         self._memory = TokenMemory(memory_mb << 20)
 
+    def _lacks(self, settings: Settings) -> str | None:
+        if self.stored and settings.collection is None:
+            return "compares vectors that the collection keeps: pass collection="
+        return super()._lacks(settings)
+
     def _rerank(self, query: str, ranking: Ranking, run: Run) -> Flow[Order]:
+        known: Mapping[PointId, float] = {}
+        if self.stored:
+            known = yield from self._stored_scores(query, ranking, run)
+        rest = [place for place, candidate in enumerate(ranking) if candidate.id not in known]
+        if self.stored and rest:
+            run.remark(f"{len(rest)} of {len(ranking)} passages have no token vectors {self.stored!r}: embedded")
+        scores: list[float | None] = [known.get(candidate.id) for candidate in ranking]
+        if rest:
+            made = yield from self._embedded_scores(query, part_of(ranking, rest), run)
+            for place, score in zip(rest, made, strict=False):
+                scores[place] = score
+        if all(score is None for score in scores):
+            return Order.unchanged(len(ranking))
+        return Order.by_score(scores, "cosine")
+
+    def _stored_scores(self, query: str, ranking: Ranking, run: Run) -> Flow[Mapping[PointId, float]]:
+        collection, ids = run.collection, ranking.ids
+        found = yield from step(
+            lambda: collection.token_scores(query, ids, name=self.stored),
+            lambda: collection.atoken_scores(query, ids, name=self.stored),
+        )
+        run.measure("passages scored in Qdrant", len(found))
+        return found
+
+    def _embedded_scores(self, query: str, ranking: Ranking, run: Run) -> Flow[list[float]]:
+        """Scores of the candidates from the front, as far as the budgets go."""
         (asked,) = yield from run.embedder.embed_query_tokens([query])
         scores: list[float] = []
         embedded = 0
@@ -57,11 +96,12 @@ class MaxSim(Reranker):
             found = yield from step(lambda passages=passages: maxsim(asked, passages))  # type: ignore[misc]
             scores += found.tolist()
             embedded += fresh
-            run.keep(Order.by_score(scores, "cosine"))
+            if not self.stored:
+                run.keep(Order.by_score(scores, "cosine"))
         run.measure("query tokens", len(asked))
         run.measure("passages embedded", embedded)
         yield from self._tell_cut([candidate.text or "" for candidate in ranking[: len(scores)]], run)
-        return Order.by_score(scores, "cosine") if scores else Order.unchanged(len(ranking))
+        return scores
 
     def _vectors(self, texts: Sequence[str], run: Run) -> Flow[tuple[list[FloatArray], int]]:
         """Token vectors of each text, and how many texts had to be embedded for them."""

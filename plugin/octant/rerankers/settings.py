@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, get_arg
 
 from octant.errors import InputError
 from octant.flow import Flow
-from octant.records import Distance, EmbeddingIdentity, Filter, FloatArray, Ranking
+from octant.records import Distance, EmbeddingIdentity, Filter, FloatArray, PointId, Ranking
 from octant.rerankers.cache import AnswerCache
 from octant.rerankers.model import Model
 from octant.rerankers.pair_scorers import PairScorer
@@ -76,6 +76,14 @@ class Searchable(Protocol):
 
     def corpus(self) -> str:
         """Identity of the documents."""
+        ...
+
+    def token_scores(self, query: str, ids: Sequence[PointId], *, name: str) -> Mapping[PointId, float]:
+        """MaxSim of the documents that have token vectors under ``name``."""
+        ...
+
+    async def atoken_scores(self, query: str, ids: Sequence[PointId], *, name: str) -> Mapping[PointId, float]:
+        """Awaited twin of :meth:`token_scores`."""
         ...
 
     async def acorpus(self) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from octant.flow import Flow, step
 from octant.layout import CollectionLayout, PointBatch, StoredPoint, VectorLayout, VectorQuery
-from octant.records import JSON, CodeArray, Filter, Footprint, Residency
+from octant.records import JSON, CodeArray, Filter, FloatArray, Footprint, Residency
 from octant.schema import CollectionSchema, PayloadIndex, SparseVectorSchema
 from octant.store import families, sampling
 
@@ -213,7 +213,7 @@ class Store(ABC):
     @abstractmethod
     def write_vectors(
         self, ids: Sequence[int | str], vectors: Mapping[str, CodeArray], *, batch_size: int = 256,
-        progress: Progress | None = None,
+        progress: Progress | None = None, multi: Mapping[str, Sequence[FloatArray]] | None = None,
     ) -> Flow[list[int | str]]:  # fmt: skip
         """Write vectors of points that exist, and leave their payload and other vectors alone.
 
@@ -223,6 +223,8 @@ class Store(ABC):
         vectors : mapping from name to (n, width) float32 or uint8
         batch_size : int
         progress : callable, optional
+        multi : mapping from name to n (rows, width) float32, optional
+            Multivectors.
 
         Returns
         -------
@@ -361,6 +363,13 @@ class Store(ABC):
     @abstractmethod
     def footprint(self) -> Flow[Footprint]:
         """Measured bytes by component."""
+
+    def open_to_read(self) -> Flow[CollectionSchema]:
+        """:meth:`open` for a pass over everything, after which it is closed: nothing is written to its points.
+
+        Where the engine is in this process, what the collection is told to hold in memory is not loaded.
+        """
+        return self.open()
 
     def let_go(self) -> Flow[None]:
         """Take what was read of the collection's files out of this process's memory, where it is there at all.

@@ -24,7 +24,7 @@ from octant.errors import (
 )
 from octant.flow import Flow, fork, step
 from octant.layout import CollectionLayout, PointBatch, StoredPoint, VectorLayout, VectorQuery
-from octant.records import JSON, CodeArray, Component, Filter, Footprint, Residency, uuid_or_int
+from octant.records import JSON, CodeArray, Component, Filter, FloatArray, Footprint, Residency, uuid_or_int
 from octant.schema import CollectionSchema, PayloadIndex, SparseVectorSchema
 from octant.store import client_aliases, client_schema, families
 from octant.store import client_answers as answers
@@ -363,9 +363,9 @@ class ClientStore(Store):
 
     def write_vectors(
         self, ids: Sequence[int | str], vectors: Mapping[str, CodeArray], *, batch_size: int = 256,
-        progress: Progress | None = None,
+        progress: Progress | None = None, multi: Mapping[str, Sequence[FloatArray]] | None = None,
     ) -> Flow[list[int | str]]:  # fmt: skip
-        points = PointBatch(ids, vectors, [{}] * len(ids))
+        points = PointBatch(ids, vectors, [{}] * len(ids), multi=multi or {})
         missing: list[int | str] = []
         upload = Upload(points, self._batch_size(batch_size), progress)
         yield from self._upload(upload, partial(self._write_vectors, missing))

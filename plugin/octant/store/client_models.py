@@ -55,7 +55,13 @@ def vector(vector: VectorLayout) -> models.VectorParams:
         memory=memory(vector.placement),
         quantization_config=_quantization(vector.quantization, vector.quantization_placement),
         hnsw_config=_hnsw(vector.hnsw, vector.graph_placement),
+        multivector_config=multivector(vector),
     )
+
+
+def multivector(vector: VectorLayout) -> models.MultiVectorConfig | None:
+    """How rows are compared where a point has several; None where it has one."""
+    return models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM) if vector.multivector else None
 
 
 def _hnsw(hnsw: HnswSettings, placement: Placement) -> models.HnswConfigDiff:

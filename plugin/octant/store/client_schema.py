@@ -141,7 +141,12 @@ def added(vector: VectorLayout) -> models.DenseVectorNameConfig:
     datatype = translate.member(models.VectorStorageDatatype, vector.datatype)
     distance = models.Distance(vector.metric.value)
     return models.DenseVectorNameConfig(
-        dense=models.DenseVectorConfig(size=vector.size, distance=distance, datatype=datatype)
+        dense=models.DenseVectorConfig(
+            size=vector.size,
+            distance=distance,
+            datatype=datatype,
+            multivector_config=translate.multivector(vector),
+        )
     )
 
 

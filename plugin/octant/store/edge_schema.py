@@ -162,7 +162,11 @@ def with_vectors(found: Mapping[str, JSON], vectors: Sequence[VectorLayout]) -> 
 def new_dense(vector: VectorLayout) -> qe.UpdateOperation:
     """What adds ``vector`` to a shard that is there."""
     return qe.UpdateOperation.create_dense_vector(
-        vector.name, vector.size, translate.DISTANCE[vector.metric], None, translate.datatype(vector.datatype)
+        vector.name,
+        vector.size,
+        translate.DISTANCE[vector.metric],
+        translate.multivector(vector),
+        translate.datatype(vector.datatype),
     )
 
 

@@ -59,7 +59,13 @@ def vector(vector: VectorLayout) -> qe.EdgeVectorParams:
             memory=MEMORY[vector.graph_placement if hnsw.m else "cold"],
         ),
         memory=MEMORY[vector.placement],
+        multivector_config=multivector(vector),
     )
+
+
+def multivector(vector: VectorLayout) -> qe.MultiVectorConfig | None:
+    """How rows are compared where a point has several; None where it has one."""
+    return qe.MultiVectorConfig(qe.MultiVectorComparator.MaxSim) if vector.multivector else None
 
 
 def datatype(name: str) -> Any:
