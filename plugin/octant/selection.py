@@ -52,9 +52,8 @@ def _selector(
     """
     # Here, not above: most programs that import octant choose among nothing.
     from octant.selectors.assemble import assembled
-    from octant.selectors.base import WITHIN
     from octant.selectors.learned import LearnedSelection
-    from octant.selectors.weak_retrieval import Calibration, spec_of
+    from octant.selectors.weak_retrieval import Calibration
 
     built = assembled(spec)
     part = LearnedSelection.load(learned) if isinstance(learned, str | Path) else learned
@@ -64,7 +63,7 @@ def _selector(
     if part is None and built.learns:
         part = yield from collection._trained(LearnedSelection, repr(built))
     if checked is None:
-        checked = yield from collection._trained(Calibration, spec_of(WITHIN))
+        checked = yield from collection._trained(Calibration)
     corpus = yield from collection._corpus()
     known = {name: info.model for name, info in collection.embeddings.items()}
     named = {name for one in (part, checked) if one is not None for name in one.identities}

@@ -100,7 +100,8 @@ class Calibrator:
             raise ValueError("an isotonic calibrator has knots")
         if numbers[3] <= 0:
             raise ValueError("the scale of a calibrator is above 0")
-        return cls(value["kind"], int(value["labels"]), *numbers, covariance, knots, values)
+        slope, intercept, mean, scale = numbers
+        return cls(value["kind"], int(value["labels"]), slope, intercept, mean, scale, covariance, knots, values)
 
     def _standard(self, scores: Floats) -> Floats:
         standard: Floats = np.clip((scores - self.mean) / self.scale, -_CLIP, _CLIP)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from octant.cli.calibrate import calibrate
 from octant.cli.compress import compress
 from octant.cli.demo import demo
 from octant.cli.eval import evaluate
@@ -104,7 +105,7 @@ def start(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo, "index": index, "search": search, "compress": compress, "inspect": inspect, "footprint": footprint,
-    "eval": evaluate, "tune": tune, "plugins": plugins,
+    "eval": evaluate, "calibrate": calibrate, "tune": tune, "plugins": plugins,
 }  # fmt: skip
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -36,6 +36,20 @@ def by_rank(ranking: Ranking, k: int) -> Floats:
     return parts
 
 
+def ndcg(ids: Sequence[PointId], gains: Mapping[PointId, float]) -> float:
+    """nDCG@10 of a ranking against everything judged, linear gains; 0 where nothing is relevant."""
+    best = np.sort([gain for gain in gains.values() if gain > 0])[::-1][:CUTOFF]
+    if not len(best):
+        return 0.0
+    found = np.array([max(gains.get(point, 0.0), 0.0) for point in ids[:CUTOFF]])
+    return float((found @ _discounts(len(found))) / (best @ _discounts(len(best))))
+
+
+def _discounts(count: int) -> Floats:
+    discounts: Floats = 1 / np.log2(np.arange(2, count + 2))
+    return discounts
+
+
 @dataclass(frozen=True, eq=False)
 class Pool:
     """Candidates of many queries side by side, padded with zeros.
@@ -78,7 +92,7 @@ class Pool:
         scores = np.where(self.there, np.einsum("qns,qs->qn", self.parts, each), -np.inf)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :CUTOFF]
         gains = np.take_along_axis(self.gains, best, axis=1)
-        found: Floats = gains @ (1 / np.log2(np.arange(2, gains.shape[1] + 2))) / self.ideal
+        found: Floats = gains @ _discounts(gains.shape[1]) / self.ideal
         return found
 
     def alone(self) -> Floats:
@@ -115,7 +129,7 @@ def pooled(
         gains[place, : len(ids)] = [max(one.gains.get(point, 0.0), 0.0) for point in ids]
         there[place, : len(ids)] = True
         best = np.sort([gain for gain in one.gains.values() if gain > 0])[::-1][:CUTOFF]
-        ideal[place] = best @ (1 / np.log2(np.arange(2, len(best) + 2)))
+        ideal[place] = best @ _discounts(len(best))
         if with_signals:
             signals[place] = evidence.table(evidence.of_rankings(one.rankings), embeddings, tuple(evidence.EVERY))
     return Pool(parts, gains, there, ideal, signals, tuple(one.group for one in judged))

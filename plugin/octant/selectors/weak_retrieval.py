@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 LEAST = 40
 """Judged queries below which no detector is learned; one that was learned elsewhere is recalibrated from 20 on."""
-DEPTH = 100
+SPEC = "weak retrieval"
+"""The place it has among what is attached to a collection: one for all selectors, the last that was attached."""
 _SETS: Mapping[str, tuple[str, ...]] = {
     "top scores": ("top score", "gap to the 10th"),
     "dispersion": evidence.DISPERSION,
@@ -116,7 +117,7 @@ class Calibration(TrainedPart):
         calibrator = fit_calibrator(logits, events)
         model = _fitted(features, events, chosen, len(names))
         report = _report(f"{chosen[0]} ({', '.join(names)})", calibrator.probabilities(logits), events)
-        origin = Origin(spec_of(within), None, "", report, {} if judged.corpus is None else {judged.corpus: report})
+        origin = Origin(SPEC, None, "", report, {} if judged.corpus is None else {judged.corpus: report})
         return cls(origin, _identities(names, judged), within, model, calibrator, judged.corpus)
 
     def recalibrated(self, judged: JudgedSearches, selector: Selector) -> Self:
@@ -229,11 +230,6 @@ class Calibration(TrainedPart):
 def event_of(within: int) -> str:
     """The event in words."""
     return f"a relevant passage is among the first {within}"
-
-
-def spec_of(within: int) -> str:
-    """The place it has among what is attached to a collection."""
-    return f"weak retrieval(within={within})"
 
 
 def outcomes(judged: JudgedSearches, selector: Selector, within: int) -> NDArray[np.bool_]:
