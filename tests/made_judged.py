@@ -12,7 +12,13 @@ DEPTH = 20
 
 
 def judged(
-    count: int = 60, *, by_vector: float = 0.5, by_chance: float = 0.0, seed: int = 0, first_stage: str = "dense cosine"
+    count: int = 60,
+    *,
+    by_vector: float = 0.5,
+    by_chance: float = 0.0,
+    seed: int = 0,
+    dimension: int = DIM,
+    first_stage: str = "dense cosine",
 ) -> JudgedRankings:
     """Questions whose scores are shifted: by the first coordinate of their vector, or by chance.
 
@@ -21,7 +27,7 @@ def judged(
     rng = np.random.default_rng(seed)
     made = []
     for row in range(count):
-        vector = rng.normal(size=DIM)
+        vector = rng.normal(size=dimension)
         vector /= np.linalg.norm(vector)
         good = np.arange(DEPTH) < 4
         scores = 0.4 + 0.3 * good + by_vector * vector[0] + by_chance * rng.normal() + 0.05 * rng.normal(size=DEPTH)
