@@ -34,7 +34,7 @@ class OctantRetriever(BaseRetriever):
         ``filter`` and the options of :class:`octant_langchain.convert.SearchOptions`.
     with_relevance : bool
         Put each document's relevance, in [0, 1], into its metadata as ``relevance_score``. Without effect under
-        ``rerank``, which puts the reranker's score there, on the scale of its method.
+        ``rerank``, which puts the reranker's score there, on the scale of its method, wherever it could work.
     rerank : str, octant.rerankers.Reranker or None
         Spec of a reranker, e.g. ``"listwise"`` or ``"pointwise > listwise(top=20)"``.
     rerank_kwargs : dict
@@ -166,6 +166,8 @@ class OctantRetriever(BaseRetriever):
 
     def _reranked(self, done: Ranking) -> list[Document]:
         key = self.vectorstore.metadata_payload_key
+        if done.score_kind == "first stage":
+            return self._plain(done)  # scores of a search are no reranker's
         return [scored(document(candidate, key), candidate.score) for candidate in done]
 
     def _plain(self, found: Ranking) -> list[Document]:

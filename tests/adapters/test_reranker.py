@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -15,6 +16,7 @@ from langchain_core.tracers.schemas import Run
 from pydantic import ValidationError
 
 import octant
+from made_judged import DIM, judged
 from octant.errors import InputError, RerankError
 from octant_langchain import OctantReranker, OctantRetriever, OctantVectorStore
 
@@ -243,3 +245,32 @@ def test_wrong_settings_of_a_retriever_are_told_at_once(store: OctantVectorStore
         OctantRetriever(vectorstore=store, fetch_k=0)
     with pytest.raises(TypeError, match="unknown option 'fetch_k'"):
         OctantRetriever(vectorstore=store).invoke("north", rerank=None, fetch_k=3)
+
+
+def test_a_reranker_that_fails_leaves_the_order_and_adds_no_scores(store: OctantVectorStore) -> None:
+    options = {"llm": lambda prompt: "I would rather not."}
+    found = OctantRetriever(vectorstore=store, k=3, rerank="listwise", rerank_kwargs=options).invoke("north")
+    assert found == OctantRetriever(vectorstore=store, k=3).invoke("north")
+
+
+# -- a cutoff ----------------------------------------------------------------------------------------
+
+
+async def test_a_cutoff_leaves_out_what_is_too_improbable_with_and_without_a_reranker(tmp_path: Any) -> None:
+    rng = np.random.default_rng(0)
+    vectors = {f"text {i}": row for i, row in enumerate(rng.normal(size=(30, DIM)).tolist())}
+    embedding = type("Lookup", (), {
+        "embed_documents": lambda _, texts: [vectors[text] for text in texts],
+        "embed_query": lambda _, text: vectors[text],
+    })()  # fmt: skip
+    with OctantVectorStore.from_texts(list(vectors), embedding, ids=list(vectors), path=tmp_path) as store:
+        scores = store.ranking("text 3", k=30).scores
+        trained = octant.Cutoff.train(judged(40), families=["linear"], hidden=0)
+        told = trained.probability(np.array(vectors["text 3"], np.float32), scores)
+        cutoff = trained.at(probability=float((told[4] + told[5]) / 2))
+        retriever = OctantRetriever(vectorstore=store, k=10, cutoff=cutoff)
+        assert len(store.similarity_search("text 3", k=10)) == 10
+        assert [document.id for document in retriever.invoke("text 3")] == list(store.ranking("text 3", k=5).ids)
+        assert await retriever.ainvoke("text 3") == retriever.invoke("text 3")
+        reranked = store.as_retriever(cutoff=cutoff, rerank="cross_encoder", rerank_kwargs={"cross_encoder": longest})
+        assert {document.id for document in reranked.invoke("text 3", k=10)} == set(store.ranking("text 3", k=5).ids)
