@@ -55,8 +55,8 @@ class E2Rank(Reranker):
     """
 
     name: ClassVar[str] = "e2rank"
-    needs_vectors: ClassVar[bool] = True
-    needs_embedder: ClassVar[bool] = True
+    needs_vectors = True
+    needs_embedder = True
 
     def __init__(
         self,

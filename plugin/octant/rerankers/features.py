@@ -86,7 +86,7 @@ class FeatureSet:
                 columns += _density(vectors, centre, scores)
             if projection is not None and self.projected:
                 columns += _projected(vectors, centre, projection)
-        return np.array(columns, np.float32).T
+        return np.asarray(np.array(columns, np.float32).T)
 
 
 def _signals(scores: FloatArray) -> FloatArray:

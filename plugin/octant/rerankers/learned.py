@@ -33,7 +33,7 @@ class LearnedPart(RerankerPart):
         if not self.arrays and self.report.no_change:
             return
         wide = len(self.features.names)
-        expected = {"mean": (wide,), "spread": (wide,), "linear": (wide,)}
+        expected: dict[str, tuple[int, ...]] = {"mean": (wide,), "spread": (wide,), "linear": (wide,)}
         if "w1" in self.arrays:
             hidden = self.arrays["b1"].shape[0]
             square = (hidden, hidden)
@@ -187,7 +187,7 @@ def _fitted(features: FeatureSet, hidden: int, material: _Material, seed: int, w
     for _ in work.steps(range(EPOCHS), what=title):
         for batch in batches(len(material.examples), BATCH, rng):
             found = [gradients(weights, one.x, one.gains)[1] for one in map(material.examples.__getitem__, batch)]
-            adam.step({name: sum(one[name] for one in found) / len(found) for name in weights})
+            adam.step({name: np.mean([one[name] for one in found], axis=0) for name in weights})
         reached = _quality(weights, material)
         waited += 1
         if reached > quality + 1e-5:

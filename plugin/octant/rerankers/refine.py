@@ -23,7 +23,7 @@ Labels: TypeAlias = Literal["judged", "lexical"]
 TEMPERATURE = 0.07
 """Of the softmax over candidates, as in the paper."""
 EPOCHS, PATIENCE, BATCH = 30, 5, 16
-RATES = (3e-4, 1e-3)
+RATES = (3e-4, 3e-3)
 """Steps that are tried; the paper's is 1e-4 over more of them."""
 
 
@@ -155,7 +155,7 @@ def _gradient(weights: dict[str, FloatArray], batch: list[_Example]) -> dict[str
         by_moved = (exponential / exponential.sum() - one.gains / one.gains.sum()) @ one.candidates / TEMPERATURE
         total["query"] += np.outer(by_moved, one.query)
         total["candidate"] += np.outer(by_moved, one.centre)
-    return {name: value / len(batch) for name, value in total.items()}
+    return {name: np.asarray(value / len(batch), np.float32) for name, value in total.items()}
 
 
 def _refined(weights: dict[str, FloatArray], query: FloatArray, vectors: FloatArray, feedback: int) -> FloatArray:
