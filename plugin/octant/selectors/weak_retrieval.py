@@ -111,7 +111,7 @@ class Calibration(TrainedPart):
             raise InputError(f"within must be a whole number of at least 1, got {within!r}")
         useful = judged.judged(least=LEAST)
         names = useful.embeddings
-        features, events = _features(useful, names), outcomes(useful, selector, within)
+        features, events = features_of(useful, names), outcomes(useful, selector, within)
         groups = tuple(one.group for one in useful)
         chosen, logits = _chosen(features, events, groups, len(names), seed)
         calibrator = fit_calibrator(logits, events)
@@ -133,7 +133,7 @@ class Calibration(TrainedPart):
         useful = judged.judged(least=20)
         self.check_models({name: judged.identities.get(name) for name in useful.embeddings})
         events = outcomes(useful, selector, self.within)
-        logits = self.model.logits(_features(useful, tuple(self.identities)))
+        logits = self.model.logits(features_of(useful, tuple(self.identities)))
         calibrator = fit_calibrator(logits, events)
         report = _report("recalibrated", calibrator.probabilities(logits), events)
         corpora = {**self.origin.corpora, **({} if judged.corpus is None else {judged.corpus: report})}
@@ -244,7 +244,7 @@ def _identities(names: Sequence[str], judged: JudgedSearches) -> dict[str, Embed
     return {name: judged.identities.get(name) for name in names}
 
 
-def _features(judged: JudgedSearches, names: Sequence[str]) -> Floats:
+def features_of(judged: JudgedSearches, names: Sequence[str]) -> Floats:
     """Signals (q, embeddings * signals)."""
     every = tuple(evidence.EVERY)
     rows = []
