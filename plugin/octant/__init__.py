@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from octant.lifecycle.compress import acompress, aplan_compression, compress, plan_compression
     from octant.lifecycle.plan import CompressPlan
     from octant.lifecycle.report import CompressReport
+    from octant.pipeline import Pipeline, Retrieved, afrom_config, from_config
     from octant.training import aadopt_reranker, adopt_reranker, atrain_reranker, train_reranker
     from octant.tuning.run import tune
 
@@ -61,6 +62,7 @@ __all__ = [
     "HnswSettings",
     "MemoryPlacement",
     "OutputNote",
+    "Pipeline",
     "Question",
     "Ranking",
     "Rankings",
@@ -68,12 +70,14 @@ __all__ = [
     "Representation",
     "RerankReport",
     "Residency",
+    "Retrieved",
     "SearchKnobs",
     "SparseVector",
     "__version__",
     "aadopt_reranker",
     "acompress",
     "adopt_reranker",
+    "afrom_config",
     "aplan_compression",
     "atrain_reranker",
     "compress",
@@ -82,6 +86,7 @@ __all__ = [
     "embedder",
     "errors",
     "evaluate",
+    "from_config",
     "maximal_marginal_relevance",
     "plan_compression",
     "quantizer",
@@ -96,13 +101,17 @@ _LATER = {
     "CompressPlan": "octant.lifecycle.plan",
     "CompressReport": "octant.lifecycle.report",
     "Cutoff": "octant.cutoffs.cutoff",
+    "Pipeline": "octant.pipeline",
     "Question": "octant.judged",
+    "Retrieved": "octant.pipeline",
     "aadopt_reranker": "octant.training",
     "acompress": "octant.lifecycle.compress",
     "adopt_reranker": "octant.training",
+    "afrom_config": "octant.pipeline",
     "aplan_compression": "octant.lifecycle.compress",
     "atrain_reranker": "octant.training",
     "compress": "octant.lifecycle.compress",
+    "from_config": "octant.pipeline",
     "plan_compression": "octant.lifecycle.compress",
     "train_reranker": "octant.training",
     "tune": "octant.tuning.run",

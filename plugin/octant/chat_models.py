@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -26,14 +27,20 @@ def chat_model(name: str, **options: Any) -> Any:
     InputError
         If the name is no such pair, the provider's package is missing, or it refuses to make the model.
     """
+    return provided("chat model", name, "langchain.chat_models", "init_chat_model", options)
+
+
+def provided(what: str, name: str, module: str, function: str, options: Mapping[str, Any]) -> Any:
+    """What a function of LangChain's makes of ``"provider:model"``; errors as for :func:`chat_model`."""
     provider, separator, model = name.partition(":")
     if not (separator and provider.strip() and model.strip()):
-        raise InputError(f"a chat model is named provider:model, e.g. openai:gpt-4o-mini; got {name!r}")
+        article = "an" if what[0] in "aeiou" else "a"
+        raise InputError(f"{article} {what} is named provider:model, e.g. openai:gpt-4o-mini; got {name!r}")
     try:
-        make = import_module("langchain.chat_models").init_chat_model
+        make = getattr(import_module(module), function)
     except ImportError as error:
-        raise MissingExtraError(f"the chat model {name!r}", module="langchain", extra="chat") from error
+        raise MissingExtraError(f"the {what} {name!r}", module="langchain", extra="chat") from error
     try:
         return make(name, **options)
     except Exception as error:  # each provider has errors of its own, from a missing package to a missing key
-        raise InputError(f"cannot set up the chat model {name!r}: {error}") from error
+        raise InputError(f"cannot set up the {what} {name!r}: {error}") from error

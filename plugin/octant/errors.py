@@ -11,7 +11,8 @@ Each message says what was expected, what came, and what to do.
     │   ├── VectorValueError              NaN, inf, zero, ragged or non-float vectors
     │   ├── TooFewVectorsError            not enough vectors to fit
     │   ├── DuplicateIdError              one id twice in one call
-    │   └── FilterError                   not a Qdrant filter
+    │   ├── FilterError                   not a Qdrant filter
+    │   └── ConfigError                   a configuration with mistakes: line, key and remedy
     ├── NotFittedError (RuntimeError)     encode before fit
     ├── PluginError
     │   ├── UnknownPluginError (LookupError)
@@ -21,7 +22,7 @@ Each message says what was expected, what came, and what to do.
     ├── MismatchError                     another model, dimension or artifact than the collection's
     ├── VerificationError                 a copy that differs from its source, or finds too little
     ├── RerankError                       a reranker that could not do its work, where the caller asked to be told so
-    ├── NoLogprobsError                   an answer without log-probabilities, where a confidence was to be read from them
+    ├── NoLogprobsError                   an answer without log-probabilities, where a confidence needs them
     └── StoreError
         ├── CollectionNotFoundError (LookupError)
         ├── CollectionExistsError
@@ -38,6 +39,7 @@ Each message says what was expected, what came, and what to do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 class OctantError(Exception):
@@ -196,6 +198,52 @@ class PartialUploadError(StoreError):
     def __init__(self, message: str, *, stored: int, total: int, missing_ids: Sequence[int | str]) -> None:
         super().__init__(message)
         self.stored, self.total, self.missing_ids = stored, total, tuple(missing_ids)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a configuration.
+
+    Attributes
+    ----------
+    key : str
+        Which one, e.g. ``"embeddings.bge.represent"``; empty for the whole.
+    message : str
+        What is wrong and what would be right; never a secret.
+    line : int or None
+        From 1; None where the configuration is no file.
+    """
+
+    key: str
+    message: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        line = "" if self.line is None else f"line {self.line}: "
+        return f"{line}{self.key}: {self.message}" if self.key else f"{line}{self.message}"
+
+
+class ConfigError(InputError):
+    """A configuration with mistakes, all of them told at once.
+
+    Parameters
+    ----------
+    source : str
+        Name of the file; empty for a dict.
+    problems : sequence of Problem
+
+    Attributes
+    ----------
+    problems : tuple of Problem
+    """
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source, self.problems = source, tuple(problems)
+        named = source or "the configuration"
+        told = [str(problem).replace("\n", "\n    ") for problem in self.problems]
+        super().__init__(
+            f"{named}: {told[0]}" if len(told) == 1 else f"{named} has {len(told)} mistakes:\n  " + "\n  ".join(told)
+        )
 
 
 class LocalModeWarning(UserWarning):
