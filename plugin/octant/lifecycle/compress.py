@@ -196,7 +196,7 @@ def _compress(
     places = Places.of(location, to, client_options, to_client_options, collection_options)
     ending = Ending(alias, delete_source, drop_originals)
     how = _How(_bound(min_recall, wish), catch_up, max_passes, overwrite, progress, checkpoint, ending)
-    source = yield from open_source(name, location, client_options)
+    source = yield from open_source(name, location, client_options, in_place=in_place)
     try:
         order = resolve(wish, source, places.origin, same_place=places.same)
         store = source.store if in_place else places.store(order.target)
@@ -262,7 +262,7 @@ def _plan_compression(
     model = embedder(embedding)
     places = Places.of(location, to, client_options, to_client_options, collection_options)
     ending = Ending(alias, delete_source, drop_originals)
-    source = yield from open_source(name, location, client_options)
+    source = yield from open_source(name, location, client_options, in_place=in_place)
     try:
         order = resolve(wish, source, places.origin, same_place=places.same)
         store = source.store if in_place else places.store(order.target)

@@ -155,8 +155,10 @@ def _octants(store: Store, schema: CollectionSchema, manifest: Manifest) -> Flow
     )
 
 
-def open_source(name: str, location: Location, client_options: Mapping[str, Any] | None) -> Flow[Source]:
-    """Open the collection ``name``, whoever made it.
+def open_source(
+    name: str, location: Location, client_options: Mapping[str, Any] | None, *, in_place: bool = False
+) -> Flow[Source]:
+    """Open the collection ``name``, whoever made it: to be read, or to get vectors of its own where ``in_place``.
 
     Raises
     ------
@@ -166,17 +168,21 @@ def open_source(name: str, location: Location, client_options: Mapping[str, Any]
     """
     store = store_at(location, name, client_options=client_options)
     try:
-        yield from store.open()
+        yield from _opened(store, in_place)
         if store.collection != name:
             # An alias may be switched to the target while this runs: what is read, and may be deleted, is the
             # collection that it stands for now.
             own = store.collection
             yield from store.close()
             store = store_at(location, own, client_options=client_options)
-            yield from store.open()
+            yield from _opened(store, in_place)
         schema = without_unfinished((yield from store.schema()), (yield from store.read_state(KEY)))
         found = yield from read_embeddings(store, schema)
         return Source(store, store.collection, schema, found, (yield from store.count()))
     except BaseException:
         yield from store.close()
         raise
+
+
+def _opened(store: Store, in_place: bool) -> Flow[CollectionSchema]:
+    return store.open() if in_place else store.open_to_read()

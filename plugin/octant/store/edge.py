@@ -23,9 +23,9 @@ from octant.errors import (
 )
 from octant.flow import Flow, step
 from octant.layout import CollectionLayout, PointBatch, StoredPoint, VectorLayout, VectorQuery
-from octant.records import JSON, CodeArray, Filter, Footprint, Residency, uuid_or_int
+from octant.records import JSON, CodeArray, Filter, FloatArray, Footprint, Residency, uuid_or_int
 from octant.schema import CollectionSchema, PayloadIndex, SparseVectorSchema
-from octant.store import edge_aliases, edge_schema, families, pages
+from octant.store import edge_aliases, edge_schema, edge_view, families, pages
 from octant.store import edge_translate as translate
 from octant.store.base import Manifest, Progress, Store
 from octant.store.edge_footprint import components, residency
@@ -59,6 +59,7 @@ class EdgeStore(Store):
         self._name, self._wal = name, wal
         self._collection = name
         self._shard: qe.EdgeShard | None = None
+        self._viewed = False
         self._description: Description | None = None
         self._guard = threading.RLock()
 
@@ -94,7 +95,10 @@ class EdgeStore(Store):
     def open(self) -> Flow[CollectionSchema]:
         return step(self._open)
 
-    def _open(self) -> CollectionSchema:
+    def open_to_read(self) -> Flow[CollectionSchema]:
+        return step(lambda: self._open(only_read=True))
+
+    def _open(self, *, only_read: bool = False) -> CollectionSchema:
         if not self._locate().exists():
             raise CollectionNotFoundError(
                 f"no collection {self._name!r} in {self._root}: check name and location, or create it"
@@ -102,7 +106,9 @@ class EdgeStore(Store):
         self._files.acquire()
         try:
             self._description = self._files.read()
-            self._shard = _engine(lambda: qe.EdgeShard.load(str(self._files.shard)))
+            edge_view.remove(self._files.view)  # of a pass that was killed
+            self._viewed = only_read and not self._files.bare and edge_view.make(self._files.shard, self._files.view)
+            self._shard = _engine(lambda: qe.EdgeShard.load(str(self._place)))
             schema = self._schema()
             if self._description is None:
                 self._description = Description(schema.layout)
@@ -159,7 +165,7 @@ class EdgeStore(Store):
     def _add_vectors(self, vectors: Sequence[VectorLayout], sparse: Sequence[SparseVectorSchema]) -> None:
         self._schema().check_added(vectors, sparse)
         with self._guard:
-            shard, known = self._engine_shard(), self._described()
+            shard, known = self._shard_to_write(), self._described()
             for vector in vectors:
                 _engine(partial(shard.update, edge_schema.new_dense(vector)))
             for entry in sparse:
@@ -168,7 +174,8 @@ class EdgeStore(Store):
             # Graph, second copy and placement are no part of adding: they are the configuration's, at loading.
             config = edge_schema.with_vectors(edge_schema.configuration(self._files.shard), vectors)
             self._reload(config)
-            self._describe(replace(known, layout=known.layout.beside(vectors)))
+            described = [vector for vector in vectors if not vector.multivector]
+            self._describe(replace(known, layout=known.layout.beside(described)))
 
     def _reload(self, config: qe.EdgeConfig) -> None:
         path = str(self._files.shard)
@@ -187,7 +194,7 @@ class EdgeStore(Store):
     def _drop_vectors(self, names: Sequence[str]) -> None:
         schema, known = self._schema(), self._described()
         schema.check_dropped(names)
-        shard = self._engine_shard()
+        shard = self._shard_to_write()
         for name in set(names) & set(schema.names):
             _engine(partial(shard.update, qe.UpdateOperation.delete_vector_name(name)))
         _engine(shard.flush)
@@ -278,6 +285,9 @@ class EdgeStore(Store):
             self._description = None
         if shard is not None:
             shard.close()
+        if self._viewed:
+            edge_view.remove(self._files.view)
+            self._viewed = False
         self._files.release()
 
     # -- points --------------------------------------------------------------------------------
@@ -286,7 +296,7 @@ class EdgeStore(Store):
         return step(lambda: self._upsert(points, batch_size, progress))
 
     def _upsert(self, points: PointBatch, batch_size: int, progress: Progress | None) -> None:
-        shard = self._engine_shard()
+        shard = self._shard_to_write()
         durable = 0
         try:
             for start in range(0, len(points), batch_size):
@@ -368,9 +378,10 @@ class EdgeStore(Store):
 
     def write_vectors(
         self, ids: Sequence[int | str], vectors: Mapping[str, CodeArray], *, batch_size: int = 256,
-        progress: Progress | None = None,
+        progress: Progress | None = None, multi: Mapping[str, Sequence[FloatArray]] | None = None,
     ) -> Flow[list[int | str]]:  # fmt: skip
-        return step(lambda: self._write_vectors(PointBatch(ids, vectors, [{}] * len(ids)), batch_size, progress))
+        points = PointBatch(ids, vectors, [{}] * len(ids), multi=multi or {})
+        return step(lambda: self._write_vectors(points, batch_size, progress))
 
     def _write_vectors(self, points: PointBatch, batch_size: int, progress: Progress | None) -> list[int | str]:
         if batch_size < 1:
@@ -385,7 +396,7 @@ class EdgeStore(Store):
         return missing
 
     def _update_vectors(self, points: PointBatch) -> list[int | str]:
-        shard = self._engine_shard()
+        shard = self._shard_to_write()
         # One id that is not there makes the engine refuse the others with it.
         there = {
             uuid_or_int(translate.identity(record))
@@ -408,7 +419,7 @@ class EdgeStore(Store):
 
     def _update(self, operation: qe.UpdateOperation) -> Flow[None]:
         def apply() -> None:
-            shard = self._engine_shard()
+            shard = self._shard_to_write()
             shard.update(operation)
             shard.flush()
 
@@ -418,7 +429,7 @@ class EdgeStore(Store):
 
     def optimize(self) -> Flow[None]:
         def build() -> None:
-            shard = self._engine_shard()
+            shard = self._shard_to_write()
             shard.optimize()
             shard.flush()
 
@@ -438,13 +449,23 @@ class EdgeStore(Store):
         return Footprint(info.points_count, info.segments_count, measured, source="files")
 
     def let_go(self) -> Flow[None]:
-        return step(lambda: pages.let_go(self._files.shard))
+        return step(lambda: pages.let_go(self._place))
 
     def residency(self) -> Flow[Residency]:
         def measure() -> Residency:
-            return residency(self._files.shard, self._schema(), self._engine_shard().snapshot_manifest())
+            return residency(self._place, self._schema(), self._engine_shard().snapshot_manifest())
 
         return step(lambda: _engine(measure))
+
+    @property
+    def _place(self) -> Path:
+        """Where the files are that this process reads."""
+        return self._files.view if self._viewed else self._files.shard
+
+    def _shard_to_write(self) -> qe.EdgeShard:
+        if self._viewed:
+            raise StoreError(f"the collection {self._name!r} was opened to be read: open it again to write to it")
+        return self._engine_shard()
 
     def _engine_shard(self) -> qe.EdgeShard:
         with self._guard:

@@ -23,6 +23,7 @@ MANIFEST = "octant.json"
 SHARD = "shard"
 SHARD_CONFIG = "edge_config.json"
 CHECKPOINTS = "fit"
+VIEW = "view"
 LOCK = "lock"
 STATE = "state"
 
@@ -55,6 +56,7 @@ class Sidecar:
             state.<key>.json             notes of a running migration
             <sha256>.safetensors         artifacts, never changed once written
             fit/                         checkpoints of a fit that is not complete
+            view/                        hard links to the shard, while everything in it is read
             lock                         held while the collection is open
             shard/                       Qdrant Edge
 
@@ -95,6 +97,11 @@ class Sidecar:
     def checkpoints(self) -> Path:
         """Where an interrupted fit left off."""
         return self.directory / CHECKPOINTS
+
+    @property
+    def view(self) -> Path:
+        """What is made of the shard for a pass over everything; there only while that goes on, or was killed."""
+        return self.directory / VIEW
 
     def exists(self) -> bool:
         """Whether the collection was completely created: the manifest is written last."""
