@@ -101,11 +101,13 @@ def test_one_answer_that_errs_does_not_decide() -> None:
     assert 99 in result.ids[:10]
 
 
-@pytest.mark.parametrize("calls", [1, 2, 3, 5])
-def test_calls_have_a_limit(calls: int) -> None:
+@pytest.mark.parametrize(("calls", "seen"), [(1, 20), (2, 20), (3, 40), (5, 80), (6, 100)])
+def test_calls_have_a_limit(calls: int, seen: int) -> None:
     llm = Chat(by_number)
     result = octant.reranker(f"tournament(calls={calls})", llm).rerank(QUERY, ranking(list(range(100))))
     assert len(llm.prompts) <= calls
+    assert result.ids[seen:] == tuple(range(seen, 100))
+    assert result.report.statistics["candidates the model looked at"] == seen
     assert sorted(result.ids) == list(range(100))
     assert result.ids[0] >= 19
 

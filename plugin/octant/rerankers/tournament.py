@@ -97,6 +97,8 @@ class Tournament(Reranker):
         """Groups of as many candidates as the calls allow, one call being kept for a final."""
         if self.calls is not None:
             count = min(count, (self.calls - 1) * self.group)
+        if count <= self.group:  # they can all be finalists
+            return []
         groups = -(-count // self.group)
         return [list(range(first, count, groups)) for first in range(groups)]
 
