@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from made_e2rank import WORDS, embedding_model_in
 from octant import Collection, reranker
-from octant.cli.train_e2rank import train_e2rank
-from octant.errors import InputError
+from octant.cli.app import app
 from octant.rerankers.e2rank import E2Rank
 
 pytest.importorskip("torch", reason="needs the extra [models]")
@@ -42,10 +40,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def octant(place: Path, *arguments: str, collection: str = "docs") -> Any:
-    app = typer.Typer()
-    app.command()(train_e2rank)
     common = ["--collection", collection, "--location", str(place / "store"), "--queries", str(place / "queries.jsonl")]
-    return CliRunner().invoke(app, [*common, "--qrels", str(place / f"{collection}.tsv"), *arguments])
+    given = ["train", "e2rank", *common, "--qrels", str(place / f"{collection}.tsv"), *arguments]
+    return CliRunner().invoke(app, given)
 
 
 FAST = ("--steps", "30", "--rate", "0.05", "--layers", "1", "--passages", "4", "--depth", "32")
@@ -80,13 +77,21 @@ def test_what_was_trained_acts_where_it_was_trained_and_elsewhere_once_adopted(p
 def test_one_of_out_and_adopt_is_needed(place: Path) -> None:
     for given in ((), ("--out", "a", "--adopt", "b")):
         done = octant(place, *given)
-        assert isinstance(done.exception, InputError)
-        assert "--out to train a model, or --adopt" in str(done.exception)
+        assert done.exit_code == 2
+        assert "--out to train a model, or --adopt" in done.output
 
 
 def test_a_folder_that_is_there_is_refused_before_any_search(place: Path) -> None:
     done = octant(place, "--out", str(place / "tiny"), *FAST)
-    assert "out must be a folder that is not there yet" in str(done.exception)
+    assert done.exit_code == 2
+    assert "out must be a folder that is not there yet" in done.output
+    assert "search" not in done.output
+
+
+def test_a_chat_model_is_for_a_teacher(place: Path) -> None:
+    done = octant(place, "--out", str(place / "new"), "--llm", "openai:gpt-4o-mini")
+    assert done.exit_code == 2
+    assert "--llm is about a teacher that asks a chat model: pass --teacher SPEC too" in done.output
 
 
 def test_a_teacher_is_any_reranker(place: Path) -> None:
