@@ -62,7 +62,7 @@ def test_copies_of_a_weak_embedding_do_not_outvote_a_good_one() -> None:
         return octant.Rankings({"words": one["words"], **{name: one[source] for name, source in weak.items()}})
 
     judged = JudgedSearches(tuple(replace(one, rankings=crowd(one.rankings)) for one in many(20)))
-    held = [replace(made(20, seed), rankings=crowd(made(20, seed).rankings)) for seed in range(100, 200)]
+    held = [replace(made(20, seed), rankings=crowd(made(20, seed).rankings)) for seed in range(100, 160)]
     learned = octant.selector("fuse").learn(judged)
     found = {
         name: np.mean([selector.select(one.rankings).ranking.ids[0] in ("passage 0", "passage 1") for one in held])
@@ -184,13 +184,13 @@ def detector() -> Calibration:
 
 
 def test_a_detector_tells_weak_retrieval_from_good(detector: Calibration) -> None:
-    fresh = [made(20, seed) for seed in range(1000, 1300)]
+    fresh = [made(20, seed) for seed in range(1000, 1150)]
     said = np.array([detector.probability(one.rankings) for one in fresh])
     true = np.array(
         [octant.selector("rrf").select(one.rankings).ranking.ids[0] in ("passage 0", "passage 1") for one in fresh]
     )
     assert calibration.area_under_roc(said, true) > 0.6
-    assert calibration.expected_calibration_error(said, true) < 0.12
+    assert calibration.expected_calibration_error(said, true) < 0.15
 
 
 def test_probabilities_are_of_the_collection_they_were_calibrated_on(detector: Calibration) -> None:

@@ -284,7 +284,7 @@ class Selector(ABC):
         own = evidence.of_rankings(found)
         signals = {"signals": evidence.told(own), **choice.evidence}
         decision = Decision(
-            " + ".join(choice.chosen), unchecked_confidence(found, own), ESTIMATES, evidence=signals,
+            " + ".join(choice.chosen), unchecked_confidence(own), ESTIMATES, evidence=signals,
             alternatives=choice.alternatives, cost=cost, failures=found.failures,
         )  # fmt: skip
         if self._calibration is None:
@@ -317,12 +317,12 @@ class Selector(ABC):
         return doubts
 
 
-def unchecked_confidence(found: Rankings, own: Mapping[str, Mapping[str, float]]) -> float:
+def unchecked_confidence(own: Mapping[str, Mapping[str, float]]) -> float:
     """A confidence in [0, 1] that orders and promises nothing.
 
     Agreement of the embeddings (mean rank-biased overlap); of a single one ``1 - exp(-NQC)``.
     """
-    agreed = evidence.agreement(found)
+    agreed = float(np.mean([signals["RBO"] for signals in own.values()]))
     if math.isfinite(agreed):
         return agreed
     [signals] = own.values()

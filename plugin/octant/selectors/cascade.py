@@ -187,7 +187,7 @@ class Cascade(Selector):
         if self.quality is None:
             return self.rate
         pool = pooled(JudgedSearches(tuple(whole)), pair, depth=depth, with_signals=False)
-        alone = pool.alone()
+        alone = pool.alone
         order = np.argsort(sureness, kind="stable")
         reached = (alone[:, 0].sum() + np.append(0.0, np.cumsum((alone[:, 1] - alone[:, 0])[order]))) / len(alone)
         enough = np.flatnonzero(reached >= self.quality * alone[:, 1].mean())
@@ -229,7 +229,7 @@ def _report(
     judged = [one for one in whole if one.judged]
     if not judged:
         return TrainingReport(told, len(whole), 0, remarks=("no judgements: quality was not looked at",))
-    alone = pooled(JudgedSearches(tuple(judged)), names, depth=depth, with_signals=False).alone()
+    alone = pooled(JudgedSearches(tuple(judged)), names, depth=depth, with_signals=False).alone
     reached = np.array([_stopped(one, names, stages, thresholds, depth) for one in judged])
     after = np.take_along_axis(alone, reached[:, None], axis=1)[:, 0]
     best = alone[:, -1]

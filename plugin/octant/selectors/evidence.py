@@ -31,6 +31,10 @@ OF_SEVERAL = {"RBO": 1, "overlap": 1}
 EVERY = {**OF_ONE, **OF_SEVERAL}
 
 
+_COMPARED = 50
+"""Places that agreement looks at: what is below weighs less than .006 in all."""
+
+
 def of_ranking(ranking: Ranking) -> dict[str, float]:
     """Signals of one ranking, in the order of ``OF_ONE``; NaN where vectors or texts are missing."""
     scores = np.asarray(ranking.scores, np.float64)
@@ -50,23 +54,24 @@ def of_rankings(rankings: Rankings) -> dict[str, dict[str, float]]:
 
     Agreement is NaN for an embedding that stands alone: only embeddings that were really asked are compared.
     """
+    names = list(rankings)
+    agreed: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for place, name in enumerate(names):
+        for other in names[place + 1 :]:
+            one, two = rankings[name].ids[:_COMPARED], rankings[other].ids[:_COMPARED]
+            pair = (signals.rank_biased_overlap(one, two), signals.overlap(one, two))
+            agreed[name].append(pair)
+            agreed[other].append(pair)
     found = {}
     for name, ranking in rankings.items():
         own = ranking if ranking.query is not None else Ranking(ranking.candidates, rankings.query)
-        others = [other.ids for rest, other in rankings.items() if rest != name]
+        pairs = agreed[name]
         found[name] = {
             **of_ranking(own),
-            "RBO": _mean([signals.rank_biased_overlap(ranking.ids, other) for other in others]),
-            "overlap": _mean([signals.overlap(ranking.ids, other) for other in others]),
+            "RBO": float(np.mean([pair[0] for pair in pairs])) if pairs else float("nan"),
+            "overlap": float(np.mean([pair[1] for pair in pairs])) if pairs else float("nan"),
         }
     return found
-
-
-def agreement(rankings: Rankings) -> float:
-    """Mean rank-biased overlap of all pairs of embeddings that found something; NaN for fewer than two."""
-    found = [ranking.ids for ranking in rankings.values() if ranking]
-    pairs = [(one, other) for place, one in enumerate(found) for other in found[place + 1 :]]
-    return _mean([signals.rank_biased_overlap(one, other) for one, other in pairs])
 
 
 def table(found: Mapping[str, Mapping[str, float]], embeddings: Sequence[str], names: Sequence[str]) -> Floats:
@@ -82,7 +87,3 @@ def told(found: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]
         one: {name: float(f"{value:.4g}") for name, value in own.items() if np.isfinite(value)}
         for one, own in found.items()
     }
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else float("nan")

@@ -88,7 +88,7 @@ def learned_weights(pool: Pool, embeddings: Sequence[str], seed: int) -> tuple[F
     """Weights (s,) that sum to 1, all of it on one embedding where validation prefers that."""
     single, summed = np.zeros(len(pool)), np.zeros(len(pool))
     for fitting, held, where in fold_of(pool, seed):
-        single[where] = held.ndcg(_best(fitting))
+        single[where] = held.alone @ _best(fitting)
         summed[where] = held.ndcg(_thinned(static_weights(fitting)))
     gain = summed - single
     error = float(gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else 0.0
@@ -105,7 +105,7 @@ def _thinned(weights: Floats) -> Floats:
 
 
 def _best(pool: Pool) -> Floats:
-    best: Floats = np.eye(pool.parts.shape[2])[int(pool.alone().mean(axis=0).argmax())]
+    best: Floats = np.eye(pool.alone.shape[1])[int(pool.alone.mean(axis=0).argmax())]
     return best
 
 

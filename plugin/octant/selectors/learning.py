@@ -30,7 +30,7 @@ def static_weights(pool: Pool) -> Floats:
 
 def quality_weights(pool: Pool) -> Floats:
     """Each embedding's own mean nDCG@10, relative to the best, to the power of 8; summing to 1."""
-    alone = pool.alone().mean(axis=0)
+    alone = pool.alone.mean(axis=0)
     if alone.max() <= 0:
         return np.full(len(alone), 1 / len(alone))
     powers: Floats = (alone / alone.max()) ** POWER

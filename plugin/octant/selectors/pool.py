@@ -63,6 +63,8 @@ class Pool:
         False for padding.
     ideal : (q,) float64
         Discounted cumulative gain of the best order of everything judged; above 0.
+    alone : (q, s) float64
+        nDCG@10 of every embedding by itself.
     signals : (q, s, f) float64
         In the order of ``evidence.EVERY``.
     groups : tuple of q str
@@ -72,6 +74,7 @@ class Pool:
     gains: Floats
     there: NDArray[np.bool_]
     ideal: Floats
+    alone: Floats
     signals: Floats
     groups: tuple[str, ...]
 
@@ -82,7 +85,8 @@ class Pool:
         """The queries at ``places``."""
         index = np.arange(len(self))[places]
         return Pool(
-            self.parts[index], self.gains[index], self.there[index], self.ideal[index], self.signals[index],
+            self.parts[index], self.gains[index], self.there[index], self.ideal[index], self.alone[index],
+            self.signals[index],
             tuple(self.groups[int(place)] for place in index),
         )  # fmt: skip
 
@@ -94,10 +98,6 @@ class Pool:
         gains = np.take_along_axis(self.gains, best, axis=1)
         found: Floats = gains @ _discounts(gains.shape[1]) / self.ideal
         return found
-
-    def alone(self) -> Floats:
-        """nDCG@10 (q, s) of every embedding by itself."""
-        return np.stack([self.ndcg(one) for one in np.eye(self.parts.shape[2])], axis=1)
 
 
 def pooled(
@@ -123,16 +123,18 @@ def pooled(
     width = max(len(ids) for ids, _ in rows)
     parts = np.zeros((len(rows), width, len(embeddings)))
     gains, there = np.zeros((len(rows), width)), np.zeros((len(rows), width), bool)
-    ideal, signals = np.zeros(len(rows)), np.zeros((len(rows), len(embeddings), len(evidence.EVERY)))
+    ideal, alone = np.zeros(len(rows)), np.zeros((len(rows), len(embeddings)))
+    signals = np.zeros((len(rows), len(embeddings), len(evidence.EVERY)))
     for place, (one, (ids, own)) in enumerate(zip(judged, rows, strict=True)):
         parts[place, : len(ids)] = own
         gains[place, : len(ids)] = [max(one.gains.get(point, 0.0), 0.0) for point in ids]
         there[place, : len(ids)] = True
         best = np.sort([gain for gain in one.gains.values() if gain > 0])[::-1][:CUTOFF]
         ideal[place] = best @ _discounts(len(best))
+        alone[place] = [ndcg(one.rankings[name].ids, one.gains) if name in one.rankings else 0.0 for name in embeddings]
         if with_signals:
             signals[place] = evidence.table(evidence.of_rankings(one.rankings), embeddings, tuple(evidence.EVERY))
-    return Pool(parts, gains, there, ideal, signals, tuple(one.group for one in judged))
+    return Pool(parts, gains, there, ideal, alone, signals, tuple(one.group for one in judged))
 
 
 def _row(

@@ -57,11 +57,11 @@ class Select(Learner):
     def _learn(self, pool: Pool, embeddings: Sequence[str], seed: int) -> tuple[Mapping[str, Floats], TrainingReport]:
         single, chosen = np.zeros(len(pool)), np.zeros(len(pool))
         for fitting, held, where in fold_of(pool, seed):
-            alone = held.alone()
+            alone = held.alone
             expected = np.stack(
                 [model.probabilities(held.signals[:, row]) for row, model in enumerate(_models(fitting))], axis=1
             )
-            single[where] = alone[:, int(fitting.alone().mean(axis=0).argmax())]
+            single[where] = alone[:, int(fitting.alone.mean(axis=0).argmax())]
             chosen[where] = np.take_along_axis(alone, expected.argmax(axis=1)[:, None], axis=1)[:, 0]
         gain = chosen - single
         steady = float(gain.mean()) <= float(gain.std(ddof=1) / np.sqrt(len(gain)))
@@ -72,19 +72,19 @@ class Select(Learner):
             "mean": np.stack([model.mean for model in models]),
             "scale": np.stack([model.scale for model in models]),
         }
-        best = embeddings[int(pool.alone().mean(axis=0).argmax())]
+        best = embeddings[int(pool.alone.mean(axis=0).argmax())]
         told = f"{best} for every query" if steady else f"the embedding of the highest expected nDCG@10, mostly {best}"
         return state, report_of(told, pool, single, single if steady else chosen, no_change=steady)
 
 
 def _models(pool: Pool) -> list[Logistic]:
     """Expected nDCG@10 of each embedding, which lies in [0, 1] as a share does."""
-    alone = np.clip(pool.alone(), 0.0, 1.0)
+    alone = np.clip(pool.alone, 0.0, 1.0)
     return [fit_logistic(pool.signals[:, row], alone[:, row], ridge=_RIDGE) for row in range(alone.shape[1])]
 
 
 def _constant(pool: Pool) -> list[Logistic]:
     """The same for every query: each embedding's mean."""
     width = pool.signals.shape[2]
-    means = np.clip(pool.alone().mean(axis=0), 1e-6, 1 - 1e-6)
+    means = np.clip(pool.alone.mean(axis=0), 1e-6, 1 - 1e-6)
     return [Logistic(np.zeros(width), float(np.log(m / (1 - m))), np.zeros(width), np.ones(width)) for m in means]

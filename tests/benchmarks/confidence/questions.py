@@ -57,8 +57,8 @@ def _weights(cache: Path | None, count: int | None) -> tuple[str, dict, list[Bar
         where = halves == half
         train, test = everything.at(~where), everything.at(where)
         taught = judged.at(np.flatnonzero(~where))
-        alone = test.alone()
-        found["best single"][where] = alone[:, int(train.alone().mean(axis=0).argmax())]
+        alone = test.alone
+        found["best single"][where] = alone[:, int(train.alone.mean(axis=0).argmax())]
         found["weights tuned on a grid"][where] = test.ndcg(_tuned(train))
         found["oracle"][where] = alone.max(axis=1)
         for spec in ("fuse", "weight", "select"):

@@ -28,7 +28,7 @@ GROUPS = {
     "bm25, rm3, splade++": ("bm25", "bm25-rm3", "splade-pp-ed"),
     "all six": SYSTEMS,
 }
-LABELS, DRAWS = 20, 10
+LABELS, DRAWS = 20, 5
 CASCADES = (("bm25", "repllama"), ("tas-b", "repllama"))
 WEAK = {"bm25": ("bm25",), "tas-b": ("tas-b",), "tas-b, ada2": ("tas-b", "openai-ada2"), "all six": SYSTEMS}
 
@@ -98,11 +98,11 @@ def _group(systems: Sequence[str]) -> tuple[list[list[str]], dict[str, object]]:
 
 
 def _alone(half: Half) -> np.ndarray:
-    return half.pool.alone()
+    return half.pool.alone
 
 
 def _best(half: Half) -> int:
-    return int(half.train_pool.alone().mean(axis=0).argmax())
+    return int(half.train_pool.alone.mean(axis=0).argmax())
 
 
 def _with(chooser: Selector) -> Callable[[Half], np.ndarray]:
@@ -166,7 +166,7 @@ def _cascades() -> tuple[str, dict, list[Bar]]:
         chosen: list[np.ndarray] = []
         for half in _halves((cheap, dear)):
             cascade = selector("cascade(rate=0.5)").learn(half.train)
-            alone = half.pool.alone()
+            alone = half.pool.alone
             done = [cascade.select(one.rankings).decision for one in half.test]
             sureness.append(np.array([one.evidence["sureness"][cheap] for one in done]))
             stopped.append(np.array([one.chosen == cheap for one in done]))
@@ -214,7 +214,7 @@ def _single_signal(half: Half) -> np.ndarray:
     names = [
         place for place, sign in enumerate(signs) if sign and list(evidence.EVERY)[place] not in evidence.OF_SEVERAL
     ]
-    alone = half.train_pool.alone()
+    alone = half.train_pool.alone
     areas = [_area(signs[n] * np.nan_to_num(half.train_pool.signals[:, 0, n]), alone[:, 0], alone[:, 1]) for n in names]
     best = names[int(np.argmax(areas))]
     seen = half.train_pool.signals[:, 0, best]
