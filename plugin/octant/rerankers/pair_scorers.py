@@ -227,8 +227,10 @@ def load(loading: Loading) -> Any:
             options[name] = getattr(loading, name)
     try:
         model = CrossEncoder(str(path) if path.is_dir() else loading.model, backend=loading.backend, **options)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(f"cannot load the cross-encoder {loading.model!r}: {error}") from error
+    except (ImportError, OSError, ValueError, KeyError, RuntimeError) as error:  # versions that do not fit, too
+        raise InputError(
+            f"cannot load the cross-encoder {loading.model!r} with backend={loading.backend}: {error}"
+        ) from error
     return _in_int8(model) if loading.precision == "int8" else model
 
 
@@ -257,8 +259,11 @@ def _model_options(loading: Loading) -> dict[str, Any]:
     if loading.backend != "torch":
         return {} if loading.file is None else {"file_name": loading.file}
     import torch
+    import transformers
 
-    return {"dtype": getattr(torch, PRECISIONS[loading.precision])}
+    version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+    name = "dtype" if version >= (4, 56) else "torch_dtype"
+    return {name: getattr(torch, PRECISIONS[loading.precision])}
 
 
 def _in_int8(model: Any) -> Any:
