@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from chat.rag import SAMPLE, confident_rag
+from chat.rag import SAMPLE, confident_rag, indexed
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
@@ -52,22 +52,22 @@ def main() -> None:
     parser.add_argument("questions", nargs="*", default=QUESTIONS)
     parser.add_argument("--model", help="e.g. openai:gpt-5-mini, anthropic:claude-sonnet-4-5")
     given = parser.parse_args()
-    search = create_retriever_tool(
-        confident_rag(SAMPLE), "search_handbook", "Search a ship's handbook: instruments, navigation, watches, coffee."
-    )
-    # create_agent takes the name of any provider's model, as init_chat_model does.
-    told = "Answer from the handbook, and say where it does not say."
-    agent = create_agent(given.model or SearchesThenQuotes(), [search], system_prompt=told)
-    for question in given.questions:
-        print(f"> {question}")
-        for message in agent.invoke({"messages": [HumanMessage(question)]})["messages"]:
-            if isinstance(message, ToolMessage) and message.artifact is not None:
-                decision = message.artifact.decision
-                passages, sure = len(message.artifact.documents), f"confidence {decision.confidence:.2f}"
-                print(f"  {message.name}: {passages} passages, chosen {decision.chosen}, {sure}")
-            elif isinstance(message, AIMessage) and message.text:
-                print(message.text)
-        print()
+    with indexed(SAMPLE) as collection:
+        about = "Search a ship's handbook: instruments, navigation, watches, coffee."
+        search = create_retriever_tool(confident_rag(collection), "search_handbook", about)
+        # create_agent takes the name of any provider's model, as init_chat_model does.
+        told = "Answer from the handbook, and say where it does not say."
+        agent = create_agent(given.model or SearchesThenQuotes(), [search], system_prompt=told)
+        for question in given.questions:
+            print(f"> {question}")
+            for message in agent.invoke({"messages": [HumanMessage(question)]})["messages"]:
+                if isinstance(message, ToolMessage) and message.artifact is not None:
+                    decision = message.artifact.decision
+                    passages, sure = len(message.artifact.documents), f"confidence {decision.confidence:.2f}"
+                    print(f"  {message.name}: {passages} passages, chosen {decision.chosen}, {sure}")
+                elif isinstance(message, AIMessage) and message.text:
+                    print(message.text)
+            print()
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from chat.rag import SAMPLE, confident_rag, why
+from chat.rag import SAMPLE, confident_rag, indexed, why
 
 from octant_langchain import ConfidentRAG
 
@@ -36,20 +37,8 @@ def turn(rag: ConfidentRAG, question: str) -> None:
     print(f"  cost: {cost['generations']:.0f} answers, {tokens:.0f} tokens, {cost['seconds']:.2f} s\n")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=SAMPLE)
-    parser.add_argument("--model", help="e.g. openai:gpt-5-mini, ollama:qwen3")
-    parser.add_argument("--ask", action="append", help="a question; the program ends after the last")
-    given = parser.parse_args()
-    rag = confident_rag(given.folder, given.model)
-    asked = given.ask or (None if sys.stdin.isatty() else QUESTIONS)
-    if asked is not None:
-        for question in asked:
-            print(f"> {question}")
-            turn(rag, question)
-        return
-    print("Ask, or press Ctrl-D to end.")
+def typed() -> Iterator[str]:
+    """What is typed, until Ctrl-D or Ctrl-C."""
     while True:
         try:
             question = input("> ").strip()
@@ -57,6 +46,23 @@ def main() -> None:
             print()
             return
         if question:
+            yield question
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=SAMPLE)
+    parser.add_argument("--model", help="e.g. openai:gpt-5-mini, ollama:qwen3")
+    parser.add_argument("--ask", action="append", help="a question; the program ends after the last")
+    given = parser.parse_args()
+    with indexed(given.folder) as collection:
+        rag = confident_rag(collection, given.model)
+        asked = given.ask or (None if sys.stdin.isatty() else QUESTIONS)
+        if asked is None:
+            print("Ask, or press Ctrl-D to end.")
+        for question in typed() if asked is None else asked:
+            if asked is not None:
+                print(f"> {question}")
             turn(rag, question)
 
 

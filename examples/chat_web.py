@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from chat.rag import EMBEDDINGS, SAMPLE, confident_rag, why
+from chat.rag import EMBEDDINGS, SAMPLE, confident_rag, indexed, why
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -74,11 +74,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--serve", action="store_true", help="serve without a terminal too")
     given = parser.parse_args()
-    rag = confident_rag(given.folder, given.model)
-    if given.serve or sys.stdin.isatty():
-        uvicorn.run(application(rag), host="127.0.0.1", port=given.port, log_level="warning")
-    else:
-        print(json.dumps(asyncio.run(answered(rag, "How long does a dog watch last?")), indent=1))
+    with indexed(given.folder) as collection:
+        rag = confident_rag(collection, given.model)
+        if given.serve or sys.stdin.isatty():
+            uvicorn.run(application(rag), host="127.0.0.1", port=given.port, log_level="warning")
+        else:
+            print(json.dumps(asyncio.run(answered(rag, "How long does a dog watch last?")), indent=1))
 
 
 if __name__ == "__main__":

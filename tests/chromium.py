@@ -47,7 +47,7 @@ class Page:
     def __init__(self, to: int, since: int) -> None:
         self._to, self._since, self._number, self._rest, self._session = to, since, 0, b"", None
         self.problems: list[str] = []
-        self._url, self._loaded = "", False
+        self._url, self._served, self._loaded = "", "", False
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -89,19 +89,30 @@ class Page:
             self.problems.append(f"log: {what['entry']['text']}")
         elif method == "Network.requestWillBeSent":
             url = what["request"]["url"]
-            if url.partition("#")[0] != self._url and not url.startswith("data:"):
+            expected = url.startswith(self._served) if self._served else url.partition("#")[0] == self._url
+            if not expected and not url.startswith("data:"):
                 self.problems.append(f"request: {url}")
         elif method == "Page.loadEventFired":
             self._loaded = True
 
+    def visit(self, url: str, width: int, *, height: int = 900, dark: bool = False) -> None:
+        """Load a page of a server of this test, as :meth:`open` does a file; requests to it are no problems."""
+        self._served = url
+        online = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.call("Network.emulateNetworkConditions", offline=False, **online)
+        self._load(url, width, height, dark)
+
     def open(self, file: Path, width: int, *, height: int = 900, dark: bool = False) -> None:
         """Load a file in a window of that width; narrow ones are phones, with a finger for a mouse."""
+        self._load(file.resolve().as_uri(), width, height, dark)
+
+    def _load(self, url: str, width: int, height: int, dark: bool) -> None:
         phone = width < 600
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self._url, self._loaded = file.resolve().as_uri(), False
+        self._url, self._loaded = url, False
         self.call("Page.navigate", url=self._url)
         while not self._loaded:
             self._note(self._read())

@@ -22,7 +22,7 @@ EMBEDDINGS = {"minilm": "by meaning (MiniLM)", "bm25": "by words (BM25)"}
 
 
 def indexed(folder: Path) -> Collection:
-    """Every text file of ``folder``, cut into passages, in a collection that lives as long as the program."""
+    """Every text file of ``folder``, cut into passages, in a collection that is gone when it is closed."""
     collection = Collection.create(
         "chat",
         location=":memory:",  # Qdrant Edge; a path keeps it, "http://localhost:6333" is a server
@@ -46,9 +46,8 @@ def chat_model(name: str | None, embed: Callable[[list[str]], Any]) -> Any:
     return init_chat_model(name)
 
 
-def confident_rag(folder: Path, model: str | None = None, *, abstain_below: float = 0.3) -> ConfidentRAG:
+def confident_rag(collection: Collection, model: str | None = None, *, abstain_below: float = 0.3) -> ConfidentRAG:
     """Question in; answer, sources and decision out."""
-    collection = indexed(folder)
     words = reranker("lexical")  # "listwise" with llm= lets a language model put them in order
     vectors = embedder("all-MiniLM-L6-v2")
 

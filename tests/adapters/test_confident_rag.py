@@ -15,7 +15,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import RunnableLambda
 from pydantic import Field, ValidationError
 
-from octant import Decision, errors
+from made_embeddings import HashedWords
+from octant import Collection, Decision, errors
 from octant.confidence import WORDING
 from octant_langchain import ConfidentRAG, ExtractiveChatModel, Retrieved, create_retriever_tool
 from octant_langchain.passages import passages_of, question_of, shown
@@ -237,6 +238,49 @@ def test_what_is_no_question_is_refused() -> None:
     for wrong in (3, "  ", {"text": "Where?"}):
         with pytest.raises(errors.InputError, match="expected a question"):
             rag("beer").invoke(wrong)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def collection() -> Iterator[Collection]:
+    made = Collection.create(
+        "drinks",
+        location=":memory:",
+        embeddings={"small": {"embedding": HashedWords(1, 32)}, "large": {"embedding": HashedWords(2, 48)}},
+    )
+    made.add(["wine grows on hills", "beer is brewed with hops", "milk comes from cows"], ids=["w", "b", "m"])
+    with made:
+        yield made
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("cascade", [None, 0.5])
+async def test_a_collection_with_several_embeddings_is_searched_by_each(
+    collection: Collection, awaited: bool, cascade: float | None
+) -> None:
+    chain = ConfidentRAG(retrievers=collection, llm=Scripted(answers=ANSWERS), k=1, cascade=cascade)
+    found = await chain.ainvoke("brewed with hops") if awaited else chain.invoke("brewed with hops")
+    assert found["answer"] == "in Old Bavaria"
+    assert [one.id for one in found["documents"]] == ["b"]
+    assert found["documents"][0].metadata["relevance_score"] > 0.5
+    assert found["decision"].cost["searches"] == (2 if cascade is None else 1)
+    passages = found["answers"][0].passages
+    assert passages is not None
+    assert passages.ids == ("b",)
+    assert passages.scores[0] == found["documents"][0].metadata["relevance_score"]
+
+
+def test_an_embedding_that_fails_in_a_collection_is_told(collection: Collection, monkeypatch: Any) -> None:
+    def broken(self: HashedWords, text: str) -> list[float]:
+        if self.seed == 1:
+            raise ConnectionError("no such host")
+        return asked(self, text)
+
+    asked = HashedWords.embed_query
+    monkeypatch.setattr(HashedWords, "embed_query", broken)
+    chain = ConfidentRAG(retrievers=collection, llm=Scripted(answers=ANSWERS), k=1)
+    decision = chain.invoke("brewed with hops")["decision"]
+    assert decision.chosen == "large"
+    assert "no such host" in decision.failures["small"]
 
 
 # -- the tool ------------------------------------------------------------------------------------
