@@ -142,11 +142,11 @@ class E2Rank(Reranker):
         reader = yield from self._reader(run)
         prompt = yield from self._prompt(query, ranking, reader, run)
         weight = self.use.weight
-        (vector,) = _units((yield from reader.embed_queries([prompt.text])))
+        mixed = _units((yield from reader.embed_queries([prompt.text])))
         if weight < 1:
-            (own,) = _units((yield from run.embedder.embed_queries([query])))
-            vector = _units((weight * vector + (1 - weight) * own)[None, :])[0]
-        return vector
+            own = _units((yield from run.embedder.embed_queries([query])))
+            mixed = _units(weight * mixed + (1 - weight) * own)
+        return np.asarray(mixed[0], np.float32)
 
     def _reader(self, run: Run) -> Flow[TextEmbedder]:
         """The model that embeds the prompt."""

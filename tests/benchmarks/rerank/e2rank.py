@@ -41,6 +41,7 @@ REPRESENT = "turbo8"
 EFFORT = Effort(steps=200, batch=8, rate=1e-3, layers=2, passages=3)
 WEIGHTS = (0.1, 0.25, 0.5, 1.0)
 LEAST_LOSS, MOONSHOT = -0.005, 0.03
+HEADER = ("set", "method", "nDCG@10", "difference", "", "MRR@10")
 
 Scorer = Callable[[int, Judged], FloatArray]
 
@@ -59,17 +60,17 @@ def measure(asked: argparse.Namespace) -> Outcome:
             judged = found(chosen, chosen.test, known, "minilm", REPRESENT)
             ways = scorers(judged, record, out, known, asked.cache)
             here, low, most = compare(chosen.name, judged, ways, acts=name == "nq-qed" and record.use.weight > 0)
+            print(table(HEADER, here), flush=True)
             rows += here
             results[chosen.name] = [list(map(str, row)) for row in here]
             acted.append(low)
             gained.append(most)
-    header = ["set", "method", "nDCG@10", "difference", "", "MRR@10"]
     lowest = min(acted)
     bars = [
         Bar("trained E2Rank loses at most .005 on any set (lower limit)", f"{lowest:+.4f}", lowest >= LEAST_LOSS),
         Bar("moonshot: E2Rank gains .03 on two sets it was not trained on", f"{sum(gained)}", sum(gained) >= 2),
     ]
-    text = f"{table(header, rows)}\n\ntraining: {record.report}"
+    text = f"{table(HEADER, rows)}\n\ntraining: {record.report}"
     return Outcome(text, {"rows": results, "training": record.report.as_json(), "use": record.header}, bars)
 
 
