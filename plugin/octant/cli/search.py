@@ -21,7 +21,8 @@ from octant.cli.options import (
 from octant.cli.output import AsJson, echo_json, excerpt
 from octant.cli.reranking import Candidates, Llm, MaxCalls, PricesOption, RerankOptions, explained, explained_json
 from octant.collection import Collection
-from octant.errors import FilterError
+from octant.cutoffs.cutoff import Cutoff
+from octant.errors import FilterError, InputError
 from octant.records import JSON, Candidate, Ranking
 from octant.reranking import reranker
 
@@ -48,6 +49,15 @@ def search(
     ] = None,
     mode: Annotated[SearchMode, typer.Option(help="What is compared.")] = SearchMode.dense,
     score_threshold: Annotated[float | None, typer.Option(help="Leave out hits below it.", show_default=False)] = None,
+    cutoff: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHICH",
+            show_default=False,
+            help="Leave out hits that are too improbably relevant: 'attached' for what octant train cutoff kept with "
+            "the collection, or a file of it.",
+        ),
+    ] = None,
     rerank: Annotated[
         str | None,
         typer.Option(metavar="SPEC", help="Put the hits in a better order, e.g. listwise.", show_default=False),
@@ -69,8 +79,9 @@ def search(
     fetched = k if rerank is None else max(k, options.candidates or CANDIDATES)
     with _open(name, location, mode, embedding, api_key) as collection:
         method = None if rerank is None else reranker(rerank, collection=collection, **options.arguments())
+        judge = None if cutoff is None else _cutoff(collection, cutoff)
         found = collection.search(
-            query, k=fetched, filter=wanted, score_threshold=score_threshold, mode=mode.value,
+            query, k=fetched, filter=wanted, score_threshold=score_threshold, mode=mode.value, cutoff=judge,
             with_vectors=method is not None and any(stage.needs_vectors for stage in method.stages),
         )  # fmt: skip
         ranking = found if method is None else method.rerank(query, found, k)
@@ -83,6 +94,17 @@ def search(
         typer.echo(explained(found, ranking))
         return
     _print(ranking)
+
+
+def _cutoff(collection: Collection, which: str) -> Cutoff:
+    attached = [part.spec for part in collection.attached() if part.kind == Cutoff.kind]
+    if which != "attached" and which not in attached:
+        return Cutoff.load(which)
+    found = collection.trained(Cutoff, None if which == "attached" else which)
+    if found is None:
+        make = f"octant train cutoff --collection {collection.name}"
+        raise InputError(f"no cutoff is attached to {collection.name!r}: {make} makes one")
+    return found
 
 
 def _print(ranking: Ranking) -> None:

@@ -13,6 +13,7 @@ from octant.cli.options import LOCATION, ApiKey, Embedding, Location, client_opt
 from octant.cli.output import AsJson, echo_json
 from octant.cli.reranking import Llm
 from octant.cli.search import SearchMode
+from octant.cli.train_cutoff import train_cutoff
 from octant.cli.train_e2rank import train_e2rank
 from octant.collection import Collection
 from octant.errors import InputError
@@ -95,7 +96,8 @@ def train_reranker(
     A quarter of the questions is held back; unless they show that what was learned is surely better than no change,
     nothing changes.
     """
-    from octant import training  # nobody needs it for the other commands
+    from octant import training  # nobody needs it, or what it loads, for the other commands
+    from octant.rerankers.trained import part_at
 
     wanted = training.trained_reranker(spec)
     if not attach and out is None and adopt is None:
@@ -104,11 +106,12 @@ def train_reranker(
         raise InputError("--adopt trains nothing, so there is nothing for a --teacher to teach: leave out one of them")
     if llm is not None and teacher is None:
         raise InputError("--llm is about a teacher that asks a chat model: pass --teacher SPEC too")
+    learned = None if adopt is None else part_at(adopt)
     questions = read_questions(queries, qrels, groups)
     with _open(collection, location, embedding, api_key) as opened:
-        if adopt is not None:
+        if learned is not None:
             part = training.adopt_reranker(
-                adopt, opened, questions, k=depth, mode=mode.value, attach=attach, progress=True
+                learned, opened, questions, k=depth, mode=mode.value, attach=attach, progress=True
             )
             report = part.origin.corpora[opened.corpus()]
         else:
@@ -131,7 +134,10 @@ def train_reranker(
 def _told(part: TrainedPart, report: TrainingReport, collection: str | None, out: str | None) -> str:
     lines = [str(report), ""]
     if collection is not None:
-        lines.append(f"attached to {collection!r}: octant.reranker({part.spec!r}, trained=collection) uses it")
+        use = f"octant.reranker({part.spec!r}, trained=collection)"
+        lines.append(
+            f"attached to {collection!r}{', where it changes nothing' if report.no_change else f': {use} uses it'}"
+        )
     if out is not None:
         lines.append(f"written to {out}")
     return "\n".join(lines)
@@ -143,6 +149,6 @@ def _open(name: str, location: str, embedding: str | None, api_key: str | None) 
     return Collection.open(name, location=location, embedding=model, client_options=client_options(location, api_key))
 
 
-TRAININGS: dict[str, Callable[..., None]] = {_ANY: train_reranker, "e2rank": train_e2rank}
+TRAININGS: dict[str, Callable[..., None]] = {_ANY: train_reranker, "cutoff": train_cutoff, "e2rank": train_e2rank}
 for training_name, training_command in TRAININGS.items():
     train.command(training_name)(training_command)
