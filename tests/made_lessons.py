@@ -30,9 +30,8 @@ def lessons(
 ) -> JudgedRankings:
     """Questions whose one relevant passage lies anywhere in the ranking.
 
-    ``helpful``: it alone has the question's rare word, and its vector agrees with the question's in the first half
-    of the coordinates. Otherwise the rare word is in a passage that is not relevant as often as in one that is, and the order
-    of the search is right.
+    ``helpful``: it alone has the question's rare word, and its vector agrees with the question's in the first half of
+    the coordinates. Otherwise a passage by chance has the rare word, and the order of the search is right.
     """
     rng = np.random.default_rng(seed)
     shared = np.arange(DIM) < DIM // 2

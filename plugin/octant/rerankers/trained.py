@@ -182,7 +182,7 @@ class TrainedReranker(Reranker):
         return self.part(origin, learned.header, learned.arrays)
 
     def _validated(self, part: RerankerPart, unseen: JudgedRankings, fitted_on: int) -> TrainingReport:
-        if part.report.no_change:
+        if not part.arrays:  # nothing was learned, so nothing can help anywhere
             return part.report
         figures = compared(unseen, lambda one: self._scores(part, one.query, one.ranking, one.vector))
         surely = figures[0].difference.low > 0 and len(unseen) >= FEWEST_TO_VALIDATE

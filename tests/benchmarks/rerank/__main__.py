@@ -13,11 +13,14 @@ sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
 import parts  # noqa: E402  # from the folder above
 
-PARTS = ("replay", "labels", "attack", "peers", "judges", "e2rank")
+PARTS = ("replay", "labels", "attack", "peers", "judges", "vectors", "e2rank")
 
 if __name__ == "__main__":
     arguments = parts.options(__doc__, FOLDER, PARTS)
     arguments.add_argument(
         "--peers", type=Path, metavar="DIR", help="virtual environment with the other libraries; made where missing"
+    )
+    arguments.add_argument(
+        "--set", action="append", metavar="NAME", help="for vectors: only this set, more than once for several"
     )
     parts.run(arguments)

@@ -128,12 +128,18 @@ class Cached:
         return np.stack([self._known[text] for text in texts])
 
 
-def found(chosen: JudgedSet, asked: Sequence[Question], known: Cached, first: str, represent: str) -> JudgedRankings:
-    """What a collection of ``represent`` finds for ``asked``: 100 candidates each, with decoded vectors."""
-    sparse = "bm25" if first == "bm25" else None
+def found(
+    chosen: JudgedSet, asked: Sequence[Question], known: Cached, stages: Sequence[str], represent: str
+) -> dict[str, JudgedRankings]:
+    """What a collection of ``represent`` finds for ``asked`` by each first stage, "minilm" or "bm25".
+
+    100 candidates each, with vectors decoded from what is stored.
+    """
     with Collection.create(
-        chosen.name, represent=represent, embedding=known.queries, sparse=sparse, dimension=known.documents.shape[1]
+        chosen.name, represent=represent, embedding=known.queries, sparse="bm25", dimension=known.documents.shape[1]
     ) as collection:
         collection.add(chosen.data.documents, vectors=known.documents, ids=chosen.data.document_ids)
         collection.optimize()
-        return gather(collection, asked, k=DEPTH, mode="sparse" if first == "bm25" else "dense")
+        return {
+            stage: gather(collection, asked, k=DEPTH, mode="sparse" if stage == "bm25" else "dense") for stage in stages
+        }

@@ -1,0 +1,230 @@
+"""Rerankers without a language model: what each gains, what compression costs it, and how long it takes.
+
+Four sets, BM25 and MiniLM first stages, 100 candidates. What is trained learns from training questions of the same set
+(home), or from those of nq-qed (from nq: as it is, and as Octant serves it, once adopted on the set's own training
+questions). TREC DL has no training questions, so nothing is ever adopted there. Candidates are found, and their vectors
+decoded, from float32 and three compressed representations by the same models.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+
+import judged_sets
+import numpy as np
+from harness import Bar, table
+from judged_sets import Cached, JudgedSet
+from parts import Outcome
+
+from octant.judged import Judged, JudgedRankings, ndcg
+from octant.records import FloatArray
+from octant.rerankers.assemble import assembled
+from octant.rerankers.lexical import Lexical
+from octant.rerankers.rocchio import Rocchio, cosines, stacked
+from octant.rerankers.trained import RerankerPart, Scorer, TrainedReranker, reciprocal_rank
+from octant.statistics import Estimate, paired_difference
+
+QUESTIONS, LEARNED = 300, 400
+FIRST = ("minilm", "bm25")
+COMPRESSED = ("turbo4", "binary(384)", "pca(192)|float8")
+TRAINED = ("refine", "refine(lexical)", "learned", "learned(vectors=true)")
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One reranker on one set and first stage."""
+
+    chosen: str
+    first: str
+    represent: str
+    method: str
+    ndcg: float
+    mrr: float
+    difference: Estimate
+    milliseconds: float
+
+    def as_json(self) -> dict[str, object]:
+        return {**vars(self), "difference": self.difference.as_json()}
+
+
+def measure(asked: argparse.Namespace) -> Outcome:
+    rows: list[Row] = []
+    teachers: dict[tuple[str, str], RerankerPart] = {}
+    unknown = set(asked.set or ()) - set(judged_sets.SETS)
+    if unknown:
+        raise SystemExit(f"no set {', '.join(sorted(unknown))}: there are {', '.join(judged_sets.SETS)}")
+    for name, make in judged_sets.SETS.items():
+        if asked.set and name not in asked.set:
+            continue
+        chosen = make(asked.questions or QUESTIONS, LEARNED)
+        known = Cached(chosen, asked.cache)
+        rows += _of_set(name, chosen, known, teachers)
+        print(_table([row for row in rows if row.chosen == chosen.name]), flush=True)
+    return Outcome(_table(rows), {"rows": [row.as_json() for row in rows]}, _bars(rows))
+
+
+def _of_set(name: str, chosen: JudgedSet, known: Cached, teachers: dict[tuple[str, str], RerankerPart]) -> list[Row]:
+    rows: list[Row] = []
+    asked = (*chosen.test, *chosen.train)
+    names = {one.name for one in chosen.test}
+    parts: dict[tuple[str, str], RerankerPart] = {}
+    for represent in ("float32", *COMPRESSED):
+        for first, judged in judged_sets.found(chosen, asked, known, FIRST, represent).items():
+            test, train = (
+                judged.where(lambda one, wanted=wanted: (one.name in names) is wanted) for wanted in (True, False)
+            )
+            if represent == "float32":
+                _train(name, first, train, parts, teachers)
+            scorers = _scorers(first, parts, teachers, train if represent == "float32" else None, home=name)
+            rows += [_row(chosen, first, represent, method, scorer, test) for method, scorer in scorers.items()]
+    return rows
+
+
+def _train(
+    name: str, first: str, train: JudgedRankings, parts: dict[tuple[str, str], RerankerPart],
+    teachers: dict[tuple[str, str], RerankerPart],
+) -> None:  # fmt: skip
+    for spec in TRAINED if len(train) else ():
+        parts[first, spec] = _reranker(spec).train(train)
+        print(f"{name}, {first}, {spec}: {parts[first, spec].report}", flush=True)
+        if name == "nq-qed":
+            teachers[first, spec] = parts[first, spec]
+
+
+def _scorers(
+    first: str,
+    parts: Mapping[tuple[str, str], RerankerPart],
+    teachers: Mapping[tuple[str, str], RerankerPart],
+    train: JudgedRankings | None,
+    *,
+    home: str,
+) -> dict[str, Scorer]:
+    """Every method's scores. ``train``: the questions to adopt on; None for compressed candidates."""
+    rocchio, lexical = Rocchio(), Lexical()
+    scorers: dict[str, Scorer] = {
+        "none": _unchanged,
+        "exact(vectors=true)": lambda one: cosines(_vector(one), stacked(one.ranking)),
+        "rocchio": lambda one: rocchio.scores(_vector(one), stacked(one.ranking)),
+        "lexical": lambda one: lexical._scores(one.query, one.ranking),
+    }
+    for (stage, spec), part in parts.items():
+        if stage == first:
+            scorers[f"{spec}, home"] = _served(spec, part)
+    for (stage, spec), part in teachers.items() if home != "nq-qed" and train is not None else ():
+        if stage == first and spec.startswith("learned"):
+            scorers[f"{spec}, from nq, as it is"] = _raw(spec, part)
+            adopted = _adopted(spec, part, train)
+            scorers[f"{spec}, from nq, adopted"] = _unchanged if adopted is None else _raw(spec, adopted)
+    return scorers
+
+
+def _adopted(spec: str, part: RerankerPart, train: JudgedRankings) -> RerankerPart | None:
+    """None where Octant would leave the order as it is."""
+    if not len(train):
+        return None
+    adopted = _reranker(spec).adopt(part, train)
+    return None if adopted.untried_on(train.corpus) else adopted
+
+
+def _served(spec: str, part: RerankerPart) -> Scorer:
+    return _unchanged if part.report.no_change else _raw(spec, part)
+
+
+def _raw(spec: str, part: RerankerPart) -> Scorer:
+    made = _reranker(spec)
+    return lambda one: made._scores(part, one.query, one.ranking, one.vector)
+
+
+def _reranker(spec: str) -> TrainedReranker:
+    made = assembled(spec)
+    if not isinstance(made, TrainedReranker):
+        raise TypeError(spec)
+    return made
+
+
+def _unchanged(one: Judged) -> FloatArray:
+    return -np.arange(len(one.ranking), dtype=np.float32)
+
+
+def _vector(one: Judged) -> FloatArray:
+    if one.vector is None:
+        raise ValueError(one.name)
+    return one.vector
+
+
+def _row(
+    chosen: JudgedSet, first: str, represent: str, method: str, score: Scorer, test: JudgedRankings
+) -> Row:  # fmt: skip
+    orders, seconds = [], []
+    for one in test:
+        began = perf_counter()
+        scores = score(one)
+        seconds.append(perf_counter() - began)
+        orders.append(np.argsort(-scores, kind="stable").tolist())
+    after = np.array([ndcg(one, order) for one, order in zip(test, orders, strict=True)])
+    before = np.array([ndcg(one) for one in test])
+    binary = [_binary(one, chosen.relevant) for one in test]
+    mrr = np.mean([reciprocal_rank(one, order) for one, order in zip(binary, orders, strict=True)])
+    return Row(
+        chosen.name, first, represent, method, float(after.mean()), float(mrr), paired_difference(after, before),
+        float(np.median(seconds) * 1e3),
+    )  # fmt: skip
+
+
+def _binary(one: Judged, relevant: int) -> Judged:
+    gains = {point: float(gain >= relevant) for point, gain in one.gains.items()}
+    return Judged(one.query, one.ranking, gains, one.vector, one.name, one.group)
+
+
+def _table(rows: list[Row]) -> str:
+    lines = [
+        (
+            row.chosen, row.first, row.represent, row.method, f"{row.ndcg:.4f}", f"{row.mrr:.4f}",
+            f"{row.difference.value:+.4f} [{row.difference.low:+.4f}, {row.difference.high:+.4f}]",
+            f"{row.milliseconds:.2f}",
+        )
+        for row in rows
+    ]  # fmt: skip
+    header = ("set", "first stage", "candidates", "method", "nDCG@10", "MRR@10", "against none", "ms a query")
+    return table(header, lines)
+
+
+def _bars(rows: list[Row]) -> list[Bar]:
+    plain = [row for row in rows if row.represent == "float32"]
+    served = [row for row in plain if row.method.startswith(TRAINED) and not row.method.endswith("as it is")]
+    worst = min(served, key=lambda row: row.difference.low)
+    home = [row for row in plain if row.chosen.startswith("squad") and row.method == "learned, home"]
+    bars = [
+        Bar(
+            "no learned reranker loses more than .005 nDCG@10 (lower limit) where Octant lets it act",
+            f"the worst is {worst.method} on {worst.chosen} after {worst.first}, from {worst.difference.low:+.4f}",
+            worst.difference.low >= -0.005,
+        )
+    ]
+    bars += [
+        Bar(
+            f"learned in-domain on squad, by article, after {row.first}: at least +.004, interval above zero",
+            f"{row.difference.value:+.4f} [{row.difference.low:+.4f}, {row.difference.high:+.4f}]",
+            row.difference.value >= 0.004 and row.difference.low > 0,
+        )
+        for row in home
+    ]
+    return [*bars, _kept(rows)]
+
+
+def _kept(rows: list[Row]) -> Bar:
+    whole = {(row.chosen, row.first, row.method): row.ndcg for row in rows if row.represent == "float32"}
+    shares = [
+        (row.ndcg / whole[row.chosen, row.first, row.method], row)
+        for row in rows
+        if row.represent != "float32" and (row.chosen, row.first, row.method) in whole
+    ]
+    share, row = min(shares, key=lambda pair: pair[0])
+    return Bar(
+        "candidates decoded from codes keep at least 97 % of the quality of float ones",
+        f"the least is {share:.1%}: {row.method} on {row.chosen} after {row.first}, from {row.represent}",
+        share >= 0.97,
+    )

@@ -1,0 +1,97 @@
+"""``octant train`` as its users run it, with the real model: learn, attach, rerank, adopt elsewhere, mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from octant import Collection, reranker
+from octant.cli.app import app
+from octant.rerankers.learned import LearnedPart
+
+RUNNER = CliRunner()
+TOWNS = ("Bergen", "Lyon", "Porto", "Ghent", "Turku", "Graz", "Split", "Derby")
+TRADES = ("bakers", "weavers", "sailors", "printers", "masons")
+COUNT = len(TOWNS) * len(TRADES)
+
+
+def passages() -> list[str]:
+    """One on every trade in every town; each has a number that no other has."""
+    return [
+        f"The {trade} of {town} founded guild{row} long ago, and its records are kept in the old hall by the river."
+        for row, (town, trade) in enumerate((town, trade) for town in TOWNS for trade in TRADES)
+    ]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, minilm_path: str) -> Path:
+    folder = tmp_path_factory.mktemp("train")
+    for name, first in (("docs", 0), ("others", 500)):
+        with Collection.create(name, location=folder / "store", embedding=minilm_path) as made:
+            made.add(passages(), ids=range(first, first + COUNT))
+    # To the embedding every guild is like any other; only the word itself tells them apart.
+    asked = [
+        {"_id": f"{word}{row}", "text": f"{word} founded guild{row}?"}
+        for row in range(COUNT)
+        for word in ("who", "what")
+    ]
+    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, asked)))
+    for name, first in (("docs", 0), ("others", 500)):
+        lines = [f"{word}{row}\t{first + row}\t1" for row in range(COUNT) for word in ("who", "what")]
+        (folder / f"{name}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "\n".join(lines))
+    return folder
+
+
+def octant(place: Path, *arguments: str, code: int = 0, collection: str = "docs") -> str:
+    common = ["--collection", collection, "--location", str(place / "store"), "--queries", str(place / "queries.jsonl")]
+    result = RUNNER.invoke(app, ["train", *arguments, *common, "--qrels", str(place / f"{collection}.tsv")])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_what_is_trained_reranks_here_and_elsewhere_once_adopted(place: Path, minilm_path: str) -> None:
+    part = str(place / "learned.octant")
+    told = octant(place, "learned", "--depth", "30", "--out", part)
+    assert "fitted on 60 queries, validated on 20 others" in told
+    assert "attached to 'docs': octant.reranker('learned', trained=collection) uses it" in told
+    assert f"written to {part}" in told
+    with Collection.open("docs", location=place / "store", embedding=minilm_path) as docs:
+        found = docs.search("who founded guild31?", k=30)
+        done = reranker("learned", trained=docs).rerank("who founded guild31?", found, k=3)
+        assert done.ids[0] == 31
+        trained = docs.trained(LearnedPart)
+        assert trained is not None
+        assert str(trained.report) in told
+
+    with Collection.open("others", location=place / "store", embedding=minilm_path) as others:
+        found = others.search("who founded guild17?", k=30)
+        done = reranker("learned", trained=part, collection=others).rerank("who founded guild17?", found)
+        assert done.ids == found.ids
+        assert "neither trained on this collection nor adopted" in str(done.report)
+    told = octant(place, "learned", "--depth", "30", "--adopt", part, "--json", collection="others")
+    report = json.loads(told[told.index("{") :])
+    assert (report["validated_on"], report["no_change"]) == (80, False)
+    with Collection.open("others", location=place / "store", embedding=minilm_path) as others:
+        done = reranker("learned", trained=others).rerank("who founded guild17?", found, k=3)
+        assert done.ids[0] == 517
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lerned"], "did you mean 'learned'?"),
+        (["listwise"], "learns nothing from judged rankings"),
+        (["learned", "--no-attach"], "would throw away what was learned"),
+        (["learned", "--adopt", "nowhere"], "nowhere, cannot read it"),
+        (["learned", "--adopt", "x", "--teacher", "lexical"], "nothing for a --teacher to teach"),
+        (["learned", "--llm", "openai:x"], "--llm is about a teacher"),
+        (["learned", "--groups", "nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments: list[str], message: str, place: Path) -> None:
+    output = octant(place, *arguments, code=2)
+    assert message in output
+    assert output.strip().count("\n") == 0
