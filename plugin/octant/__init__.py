@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from octant.lifecycle.plan import CompressPlan
     from octant.lifecycle.report import CompressReport
     from octant.pipeline import Pipeline, Retrieved, afrom_config, from_config
+    from octant.rerank_evaluation import RerankEvaluation, evaluate_rerankers
     from octant.training import aadopt_reranker, adopt_reranker, atrain_reranker, train_reranker
     from octant.tuning.run import tune
 
@@ -68,6 +69,7 @@ __all__ = [
     "Rankings",
     "Recommendation",
     "Representation",
+    "RerankEvaluation",
     "RerankReport",
     "Residency",
     "Retrieved",
@@ -86,6 +88,7 @@ __all__ = [
     "embedder",
     "errors",
     "evaluate",
+    "evaluate_rerankers",
     "from_config",
     "maximal_marginal_relevance",
     "plan_compression",
@@ -103,6 +106,7 @@ _LATER = {
     "Cutoff": "octant.cutoffs.cutoff",
     "Pipeline": "octant.pipeline",
     "Question": "octant.judged",
+    "RerankEvaluation": "octant.rerank_evaluation",
     "Retrieved": "octant.pipeline",
     "aadopt_reranker": "octant.training",
     "acompress": "octant.lifecycle.compress",
@@ -111,6 +115,7 @@ _LATER = {
     "aplan_compression": "octant.lifecycle.compress",
     "atrain_reranker": "octant.training",
     "compress": "octant.lifecycle.compress",
+    "evaluate_rerankers": "octant.rerank_evaluation",
     "from_config": "octant.pipeline",
     "plan_compression": "octant.lifecycle.compress",
     "train_reranker": "octant.training",
