@@ -23,6 +23,8 @@ class Choice:
     spec : str or octant.selectors.Selector
     embeddings : sequence of str, optional
         Which to ask, for a cascade the cheapest first; every one that takes texts without it.
+    timeout : float, optional
+        Seconds that each model has.
     **options
         Of :func:`octant.selector`: ``learned``, ``calibration``.
 
@@ -35,9 +37,15 @@ class Choice:
     """
 
     def __init__(
-        self, collection: Collection, spec: Any, embeddings: Sequence[str] | None = None, **options: Any
+        self,
+        collection: Collection,
+        spec: Any,
+        embeddings: Sequence[str] | None = None,
+        *,
+        timeout: float | None = None,
+        **options: Any,
     ) -> None:
-        self.collection = collection
+        self.collection, self._timeout = collection, timeout
         known = collection.embeddings
         usable = [name for name, info in known.items() if info.takes_texts and info.complete]
         self.embeddings = tuple(usable if embeddings is None else embeddings)
@@ -51,7 +59,7 @@ class Choice:
 
     def find(self, query: str, k: int, options: Mapping[str, Any], **search: Any) -> tuple[Ranking, Decision]:
         """The best ``k`` for ``query`` under ``options`` of a search, and why they are."""
-        asked = {**_request(options), **search}
+        asked = {**_request(options), **search, "timeout": self._timeout}
 
         def ask(names: tuple[str, ...], depth: int) -> Rankings:
             return self.collection.search_each(query, depth, embeddings=names, **asked)
@@ -60,7 +68,7 @@ class Choice:
 
     async def afind(self, query: str, k: int, options: Mapping[str, Any], **search: Any) -> tuple[Ranking, Decision]:
         """Awaited twin of :meth:`find`."""
-        asked = {**_request(options), **search}
+        asked = {**_request(options), **search, "timeout": self._timeout}
 
         async def ask(names: tuple[str, ...], depth: int) -> Rankings:
             return await self.collection.asearch_each(query, depth, embeddings=names, **asked)

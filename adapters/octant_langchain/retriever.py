@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from pydantic import Field, PrivateAttr
-from typing_extensions import override
+from typing_extensions import Self, override
 
-from octant import Decision, Ranking, errors, reranker
+from octant import Decision, Pipeline, Ranking, afrom_config, errors, from_config, reranker
 from octant_langchain.choice import Choice, decided
+from octant_langchain.configured import retriever_options, store_options
 from octant_langchain.convert import document
 from octant_langchain.reranker import scored
 from octant_langchain.tracing import atell, atell_choice, parent_of_calls, tell, tell_choice
@@ -51,6 +53,11 @@ class OctantRetriever(BaseRetriever):
         Everything else that :func:`octant.selector` takes: ``learned``, ``calibration``.
     embeddings : list of str or None
         Which embeddings to choose between, for a cascade the cheapest first; all of them without it.
+    timeout : float or None
+        Seconds that each of several embedding models has; one that is too late is left out.
+    abstain_below : float or None
+        With ``select``: return nothing where the confidence, in [0, 1], is below this; the run's metadata and the
+        event ``octant_decision`` tell why.
     cutoff : octant.Cutoff or None
         Leaves out what is too improbably relevant, inside Qdrant; dense mode only.
 
@@ -74,10 +81,39 @@ class OctantRetriever(BaseRetriever):
     select: Any = None
     select_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
     embeddings: list[str] | None = None
+    timeout: float | None = Field(default=None, gt=0)
+    abstain_below: float | None = Field(default=None, ge=0, le=1)
     cutoff: Any = None
 
     _choice: Choice | None = PrivateAttr(default=None)
     _rerankers: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def from_config(cls, source: Any, **objects: Any) -> Self:
+        """The retriever that a configuration describes: store, choice, reranking, cutoff and abstention.
+
+        Parameters
+        ----------
+        source : path, mapping or octant.config.Config
+            As :func:`octant.from_config` takes it.
+        **objects
+            ``location``, ``embedding``, ``embeddings``, ``model``: what a file cannot hold.
+
+        Raises
+        ------
+        OctantError
+            As :func:`octant.from_config`.
+        """
+        return cls._of(from_config(source, **objects))
+
+    @classmethod
+    async def afrom_config(cls, source: Any, **objects: Any) -> Self:
+        """Awaited twin of :meth:`from_config`."""
+        return cls._of(await afrom_config(source, **objects))
+
+    @classmethod
+    def _of(cls, pipeline: Pipeline) -> Self:
+        return cls(vectorstore=OctantVectorStore(**store_options(pipeline)), **retriever_options(pipeline))
 
     @override
     def model_post_init(self, context: Any) -> None:
@@ -90,9 +126,11 @@ class OctantRetriever(BaseRetriever):
             )
         if self.select is not None:
             collection = self.vectorstore.collection
-            self._choice = Choice(collection, self.select, self.embeddings, **self.select_kwargs)
-        elif self.select_kwargs or self.embeddings is not None:
-            raise errors.InputError("select_kwargs and embeddings are for a selector: pass select= too")
+            self._choice = Choice(collection, self.select, self.embeddings, timeout=self.timeout, **self.select_kwargs)
+        elif self.select_kwargs or (self.embeddings, self.timeout, self.abstain_below) != (None, None, None):
+            raise errors.InputError(
+                "select_kwargs, embeddings, timeout and abstain_below are for a selector: pass select= too"
+            )
         if self.select is not None and (self.cutoff is not None or self.with_relevance):
             raise errors.InputError(
                 "cutoff and with_relevance read the scores of one embedding: leave them out, or leave out select"
@@ -108,7 +146,10 @@ class OctantRetriever(BaseRetriever):
         decision: Decision | None = None
         if self._choice is not None:
             found, decision = self._choice.find(query, **_chosen(asked, method))
+            decision = self._weighed(decision)
             tell_choice(decision, run_manager, callbacks)
+            if decision.chosen is None:
+                return []
         elif method is not None:
             found = self.vectorstore.ranking(query, **_fetched(asked, method))
         if method is not None:
@@ -132,7 +173,10 @@ class OctantRetriever(BaseRetriever):
         decision: Decision | None = None
         if self._choice is not None:
             found, decision = await self._choice.afind(query, **_chosen(asked, method))
+            decision = self._weighed(decision)
             await atell_choice(decision, run_manager, callbacks)
+            if decision.chosen is None:
+                return []
         elif method is not None:
             found = await self.vectorstore.aranking(query, **_fetched(asked, method))
         if method is not None:
@@ -163,6 +207,13 @@ class OctantRetriever(BaseRetriever):
                 rerank, **{"collection": self.vectorstore.collection, **self.rerank_kwargs}
             )
         return self._rerankers[name]
+
+    def _weighed(self, decision: Decision) -> Decision:
+        """The decision, or the one to return nothing."""
+        if self.abstain_below is None or decision.confidence >= self.abstain_below:
+            return decision
+        told = f"confidence {decision.confidence:.2f} is below {self.abstain_below:.2f}: nothing is returned"
+        return replace(decision, chosen=None).remarking(told)
 
     def _reranked(self, done: Ranking) -> list[Document]:
         key = self.vectorstore.metadata_payload_key
@@ -195,15 +246,16 @@ def retriever_over(store: OctantVectorStore, options: dict[str, Any]) -> OctantR
         If they ask for another kind of search too.
     """
     own = set(OctantRetriever.model_fields) - set(BaseRetriever.model_fields) - {"vectorstore", "search_kwargs"}
-    if not own & set(options):
+    kind = options.get("search_type", "similarity")
+    if not own & set(options) and (not store.configured or kind != "similarity"):
         return None
-    given = dict(options)
-    kind = given.pop("search_type", "similarity")
+    given = {name: value for name, value in options.items() if name not in ("search_type", "search_kwargs")}
     if kind != "similarity":
         raise errors.InputError(f"{', '.join(sorted(own & set(given)))} go with search_type='similarity', got {kind!r}")
-    search = dict(given.pop("search_kwargs", None) or {})
-    k = {"k": search.pop("k")} if "k" in search else {}
-    return OctantRetriever(vectorstore=store, search_kwargs=search, **{**k, **given})
+    asked = dict(options.get("search_kwargs") or {})
+    k = {"k": asked.pop("k")} if "k" in asked else {}
+    search = {**store.configured.get("search_kwargs", {}), **asked}
+    return OctantRetriever(vectorstore=store, **{**store.configured, **k, **given, "search_kwargs": search})
 
 
 def _fetched(asked: dict[str, Any], method: Any) -> dict[str, Any]:

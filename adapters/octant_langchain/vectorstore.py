@@ -10,7 +10,8 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 from typing_extensions import Self, override
 
-from octant import Candidate, Collection, Fusion, Ranking, diversify, errors
+from octant import Candidate, Collection, Fusion, Pipeline, Ranking, afrom_config, diversify, errors, from_config
+from octant_langchain.configured import retriever_options, store_options
 from octant_langchain.convert import SearchOptions, document, flipped, known_ids, new_ids, payload, relevance
 from octant_langchain.settings import CollectionSettings, RetrievalMode, achecked, checked, read
 
@@ -76,6 +77,7 @@ class OctantVectorStore(VectorStore):
         self.collection = collection
         self.retrieval_mode = settings.mode
         self.metadata_payload_key = metadata_payload_key
+        self.configured: Mapping[str, Any] = {}
 
     # -- what it is ----------------------------------------------------------------------------
 
@@ -147,6 +149,37 @@ class OctantVectorStore(VectorStore):
         settings = read(CollectionSettings, {"collection_name": collection_name, **options})
         collection = await Collection.aopen(**settings.opening(embedding))
         return cls._over(await achecked(collection, settings), settings)
+
+    @classmethod
+    def from_config(cls, source: Any, **objects: Any) -> Self:
+        """The store that a configuration describes.
+
+        Its searches are plain ones; :meth:`as_retriever` also chooses, reranks, cuts and abstains as configured.
+
+        Parameters
+        ----------
+        source : path, mapping or octant.config.Config
+            As :func:`octant.from_config` takes it.
+        **objects
+            ``location``, ``embedding``, ``embeddings``, ``model``: what a file cannot hold.
+
+        Raises
+        ------
+        OctantError
+            As :func:`octant.from_config`.
+        """
+        return cls._of(from_config(source, **objects))
+
+    @classmethod
+    async def afrom_config(cls, source: Any, **objects: Any) -> Self:
+        """Awaited twin of :meth:`from_config`."""
+        return cls._of(await afrom_config(source, **objects))
+
+    @classmethod
+    def _of(cls, pipeline: Pipeline) -> Self:
+        store = cls(**store_options(pipeline))
+        store.configured = retriever_options(pipeline)
+        return store
 
     @classmethod
     def _over(cls, collection: Collection, settings: CollectionSettings) -> Self:

@@ -6,6 +6,7 @@ Every model forbids what it does not know, and shows names rather than values, s
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
@@ -333,12 +334,7 @@ def _problems(error: ValidationError, source: Source) -> Iterator[Problem]:
         elif entry["type"] == "model_type":
             yield Problem(key_of(where), f"expected keys and values: {', '.join(_names_at(where))}", line)
         else:
-            told = (
-                entry["msg"]
-                .removeprefix("Value error, ")
-                .replace("Input should", "should")
-                .replace("String should", "should")
-            )
+            told = re.sub("^(Value error, |(?=Input|String|List|Dictionary)[A-Z][a-z]+ )", "", entry["msg"])
             yield Problem(key_of(where), f"{told}{_got(source, where, entry['type'])}", line)
 
 

@@ -287,7 +287,9 @@ def _model(config: EmbeddingConfig | None) -> object:
 
 def _collection(config: Config, place: Location, models: Mapping[str, object]) -> Flow[Collection]:
     parts = config.embeddings or {"": config.embedding or EmbeddingConfig()}
-    settings = {name: {**one.terms(), "embedding": models[name]} for name, one in parts.items()}
+    first = config.search.embedding if config.search.embedding in parts else None
+    names = sorted(parts, key=lambda name: name != first)  # the one that is searched comes first
+    settings = {name: {**parts[name].terms(), "embedding": models[name]} for name in names}
     several = config.embeddings is not None
     client = config.store.options() if isinstance(place, str) and place.startswith(("http://", "https://")) else None
     shared: dict[str, Any] = {
@@ -307,7 +309,7 @@ def _collection(config: Config, place: Location, models: Mapping[str, object]) -
     opened: dict[str, Any] = {"embeddings": models} if several else {"embedding": models[""]}
     try:
         collection = yield from making.open_(
-            Collection, config.collection, **shared, **opened, vector_name=config.vector_name
+            Collection, config.collection, **shared, **opened, vector_name=first or config.vector_name
         )
     except CollectionNotFoundError as error:
         raise CollectionNotFoundError(f"{error}; 'create: true' in the configuration makes it") from error

@@ -58,7 +58,7 @@ def _selector(
     built = assembled(spec)
     part = LearnedSelection.load(learned) if isinstance(learned, str | Path) else learned
     checked = Calibration.load(calibration) if isinstance(calibration, str | Path) else calibration
-    if collection is None:
+    if collection is None or collection.dimension is None:  # nothing is attached to what is not made yet
         return built.using(part, checked)
     if part is None and built.learns:
         part = yield from collection._trained(LearnedSelection, repr(built))
