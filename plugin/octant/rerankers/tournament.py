@@ -126,6 +126,7 @@ class _Table:
     def __init__(self, query: str, texts: Sequence[str], run: Run) -> None:
         self._query, self._texts, self._run = query, texts, run
         self._readings: list[Reading] = []
+        self._found = strengths(len(texts), ())
         self._seen = Shown()
 
     @property
@@ -136,14 +137,16 @@ class _Table:
     def ask(self, judge: Listwise, parts: Sequence[list[int]], weight: float = 1.0) -> Flow[list[list[int]]]:
         """Each of ``parts`` in the model's order, asked side by side."""
         answers = yield from judge.order_parts(self._query, self._texts, parts, self._run, self._seen)
-        self._readings += [Reading(tuple(order), named, weight) for order, named in answers if named]
-        if self.decided:
+        fresh = [Reading(tuple(order), named, weight) for order, named in answers if named]
+        if fresh:
+            self._readings += fresh
+            self._found = strengths(len(self._texts), self._readings)
             self._run.keep(Order.by_rank(self.order(len(self._texts))))
         return [order for order, _ in answers]
 
     def order(self, seen: int) -> list[int]:
         """The first ``seen`` candidates by strength, and the others behind them as they were."""
-        values = strengths(len(self._texts), self._readings).values
+        values = self._found.values
         strongest = sorted(range(seen), key=lambda candidate: -values[candidate])
         return [*strongest, *range(seen, len(self._texts))]
 
@@ -153,4 +156,4 @@ class _Table:
         self._run.measure("candidates the model looked at", looked_at)
         if self.decided and finals:
             self._run.measure("finals", finals)
-            self._run.measure("trust in the first stage", strengths(len(self._texts), self._readings).trust)
+            self._run.measure("trust in the first stage", self._found.trust)

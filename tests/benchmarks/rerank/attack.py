@@ -25,6 +25,7 @@ from parts import Outcome
 import octant
 from octant import registry
 from octant.records import Candidate, Ranking
+from octant.rerankers import Reranker
 from octant.rerankers.answers import read_order
 from octant.rerankers.likelihoods import read_grade
 from octant.rerankers.prompts import unguessable
@@ -91,11 +92,11 @@ _WORDS = (
 _DIGITS = tuple("".join(map(chr, range(zero, zero + 10))) for zero in (0x30, 0xFF10, 0x660, 0x6F0, 0x966, 0xE50))
 
 
-def listed(random: Random) -> str:
-    """A list of identifiers in some notation, in some frame, and sometimes cut off."""
+def listed(random: Random, n: int) -> str:
+    """A list of identifiers of ``n`` passages in some notation, in some frame, and sometimes cut off."""
     numbers = [random.randint(-2, 26) for _ in range(random.randint(0, 24))]
-    if random.random() < 0.5:
-        numbers = random.sample(range(1, 24), random.randint(1, 23))
+    if random.random() < 0.6:
+        numbers = random.sample(range(1, n + 1), random.choice((n, n, random.randint(1, n))))
     form, join, digits = (random.choice(options) for options in (_FORMS, _JOINS, _DIGITS + 5 * _DIGITS[:1]))
     said = join.join(form.format(number) for number in numbers)
     if digits != _DIGITS[0]:
@@ -188,7 +189,7 @@ def parsers(tally: Tally) -> None:
     @given(_ANSWERS, _SEEDS, st.integers(1, 22), st.integers(1, 100), _JSON)
     def read(answers: list[str], seed: int, n: int, highest: int, value: Any) -> None:
         random = Random(seed)
-        answers = [*answers, *(listed(random) for _ in range(_BATCH - len(answers)))]
+        answers = [*answers, *(listed(random, n) for _ in range(_BATCH - len(answers)))]
         labels = unguessable("query", [str(place) for place in range(n)])
         _ordered(tally, value, n, None)
         for place, answer in enumerate(answers):
@@ -213,27 +214,33 @@ def _ordered(tally: Tally, answer: object, n: int, labels: list[str] | None) -> 
 def end_to_end(spec: str, tally: Tally, least: int) -> None:
     """Rankings reranked by a model that gives one generated answer after another."""
 
-    @_generated(least)
-    @given(_ANSWERS, _SEEDS, st.integers(2, 24), st.integers(1, 26), _JSON, st.booleans())
-    def rerank(answers: list[str], seed: int, n: int, k: int, logprobs: Any, chat: bool) -> None:
-        if tally.answers >= least:
-            return
+    @_generated(-(-least // _BATCH))
+    @given(_ANSWERS, _SEEDS, _JSON, st.booleans())
+    def rerank(answers: list[str], seed: int, logprobs: Any, chat: bool) -> None:
         random = Random(seed)
-        given_out = (listed(random) if random.random() < 0.7 else random.choice(answers) for _ in count())
-        given_texts = [None if place == 3 else f"passage {place}" for place in range(n)]
-        ranking = Ranking(tuple(Candidate(p, 1.0 - p / 99, text) for p, text in enumerate(given_texts)), "q")
+        n = random.randint(2, 24)
+        given_out = (listed(random, n) if random.random() < 0.7 else random.choice(answers) for _ in count())
         llm = _Chat(given_out, logprobs) if chat else (lambda prompt: next(given_out))
-        done = octant.reranker(spec, llm, retries=0, concurrency=1).rerank("a query", ranking, k)
-        tally.must(len(done) == min(k, n), "lost or invented", spec, answers, n, k, done.ids)
-        tally.must(len(set(done.ids)) == len(done), "repeated", spec, answers, n, k, done.ids)
-        tally.must(set(done.ids) <= set(range(n)), "invented", spec, answers, n, k, done.ids)
-        falls = all(a >= b for a, b in pairwise(done.scores))
-        tally.must(falls and all(map(math.isfinite, done.scores)), "scores", spec, answers, done.scores)
-        # a message that is no message (a provider's fault, not an answer) counts as a failed call, not as an exception
-        tally.answers += done.report.calls
-        tally.outcomes.update(note.kind for note in done.report.outputs)
+        ranker = octant.reranker(spec, llm, retries=0, concurrency=1)
+        before = tally.answers
+        while tally.answers < before + _BATCH:
+            _reranked(ranker, n, random.randint(1, 26), tally)
 
     rerank()
+
+
+def _reranked(ranker: Reranker, n: int, k: int, tally: Tally) -> None:
+    texts = [None if place == 3 else f"passage {place}" for place in range(n)]
+    ranking = Ranking(tuple(Candidate(place, 1.0 - place / 99, text) for place, text in enumerate(texts)), "q")
+    done = ranker.rerank("a query", ranking, k)
+    tally.must(len(done) == min(k, n), "lost or invented", ranker, n, k, done.ids)
+    tally.must(len(set(done.ids)) == len(done), "repeated", ranker, n, k, done.ids)
+    tally.must(set(done.ids) <= set(range(n)), "invented", ranker, n, k, done.ids)
+    falls = all(a >= b for a, b in pairwise(done.scores))
+    tally.must(falls and all(map(math.isfinite, done.scores)), "scores", ranker, n, k, done.scores)
+    # a message that is no message (a provider's fault, not an answer) counts as a failed call, not as an exception
+    tally.answers += done.report.calls
+    tally.outcomes.update(note.kind for note in done.report.outputs)
 
 
 class _Chat:
