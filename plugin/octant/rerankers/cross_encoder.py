@@ -124,19 +124,19 @@ class CrossEncoder(Reranker):
         scorer = self._named or run.cross_encoder
         pairs = [(query, candidate.text or "") for candidate in ranking]
         scores: list[float] = []
-        cut = 0
+        cut, longest = 0, None
         block = self.batch_size * _BATCHES
         for start in range(0, len(pairs), block):
             if run.ended:
                 break
             part = pairs[start : start + block]
-            found, shortened = yield from step(lambda part=part: self._scored(scorer, part))  # type: ignore[misc]
+            found, shortened, longest = yield from step(lambda part=part: self._scored(scorer, part))  # type: ignore[misc]
             scores += found
             cut += shortened
             run.keep(self._order(scores, scorer))
         if cut:
             run.remark(
-                f"{cut} of {len(scores)} passages were longer with the query than the {scorer.longest()} tokens that "
+                f"{cut} of {len(scores)} passages were longer with the query than the {longest} tokens that "
                 "the model reads, and were cut"
             )
         run.measure("pairs scored", len(scores))
@@ -146,15 +146,15 @@ class CrossEncoder(Reranker):
         kind = _KINDS.get(self.scale or "", "probability" if scorer.gives_logits else "grade")
         return Order.by_score(scores, kind)
 
-    def _scored(self, scorer: PairScorer, pairs: Sequence[Pair]) -> tuple[list[float], int]:
-        """Scores of ``pairs`` on the scale, and how many of them are longer than the model reads."""
+    def _scored(self, scorer: PairScorer, pairs: Sequence[Pair]) -> tuple[list[float], int, int | None]:
+        """Scores of ``pairs`` on the scale, how many of them are longer than the model reads, and what that is."""
         lengths, longest = scorer.lengths(pairs), scorer.longest()
         by_length = sorted(range(len(pairs)), key=lengths.__getitem__, reverse=True)
         found = scorer.scores([pairs[place] for place in by_length], self.batch_size)
         back = np.empty_like(found)
         back[by_length] = found
         cut = 0 if longest is None else sum(length > longest for length in lengths)
-        return self._on_scale(back, scorer).tolist(), cut
+        return self._on_scale(back, scorer).tolist(), cut, longest
 
     def _on_scale(self, found: NDArray[np.float64], scorer: PairScorer) -> NDArray[np.float64]:
         if not scorer.gives_logits:
