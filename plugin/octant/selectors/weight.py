@@ -18,7 +18,7 @@ from octant.selectors.pool import Pool
 from octant.selectors.signals import Floats
 from octant.trained import TrainingReport
 
-RIDGES = (1.0, 10.0, 100.0)
+RIDGES = (10.0, 100.0)
 """Precisions of the prior that signals say nothing, in queries."""
 LEAST = 200
 """Queries below which only weights for all queries are learned: fewer cannot show what is worth .003."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from harness import Bar, table
+from learned_arrays import expected_of, weights_of
 from parts import Outcome
 from resampling import clustered, shown
 from searched_sets import only, questions
@@ -26,7 +27,7 @@ from octant.selectors.weak_retrieval import features_of, outcomes
 from octant.statistics import Estimate
 
 PER_QUERY, ASKED, LABELLED = 6000, 1000, 1000
-LABELS, DRAWS = (50, 200), 5
+LABELS, DRAWS = (50, 200), 3
 SYSTEMS = ("bm25", "minilm")
 VIEWS = {"minilm": ("minilm",), "bm25 + minilm": SYSTEMS}
 BARS = {("squad-v1.1-dev", "minilm"): 0.85, ("nq-qed", "minilm"): 0.90}
@@ -67,13 +68,13 @@ def _weights(cache: Path | None, count: int | None) -> tuple[str, dict, list[Bar
             if spec == "fuse":
                 found[spec][where] = test.ndcg(state["weights"])
             elif spec == "weight":
-                each = _each(test, state)
+                each = weights_of(test, state)
                 found[spec][where] = test.ndcg(each)
                 order = np.random.default_rng(0).permutation(len(each))
                 found[SHUFFLED][where] = test.ndcg(each[order])
                 told.append(chooser.learned.report.learned)
             else:
-                best = np.stack([_expected(test, state, row) for row in range(len(SYSTEMS))], axis=1).argmax(axis=1)
+                best = expected_of(test, state).argmax(axis=1)
                 found[spec][where] = alone[np.arange(len(alone)), best]
     reference = found["weights tuned on a grid"]
     differences = {name: clustered(values - reference, everything.groups) for name, values in found.items()}
@@ -89,16 +90,6 @@ def _tuned(pool: Pool) -> np.ndarray:
     """The best weights of 41 for all queries: the strongest control for weights that change."""
     grid = [np.array([1 - share, share]) for share in np.linspace(0, 1, 41)]
     return max(grid, key=lambda weights: float(pool.ndcg(weights).mean()))
-
-
-def _each(pool: Pool, state: dict[str, np.ndarray]) -> np.ndarray:
-    standard = np.clip(np.nan_to_num((pool.signals - state["mean"]) / state["scale"]), -3, 3)
-    return state["weights"] * np.exp((standard * state["slopes"]).sum(axis=2))
-
-
-def _expected(pool: Pool, state: dict[str, np.ndarray], row: int) -> np.ndarray:
-    standard = np.clip(np.nan_to_num((pool.signals[:, row] - state["mean"][row]) / state["scale"][row]), -4, 4)
-    return standard @ state["slopes"][row] + state["intercepts"][row]
 
 
 # -- weak retrieval --------------------------------------------------------------------------------

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from harness import Bar, table
+from learned_arrays import expected_of, weights_of
 from parts import Outcome
 from resampling import resampled, shown
 from searched_sets import SYSTEMS, YEARS, trec_dl
 
 from octant import Ranking, selector
 from octant.calibration import area_under_roc, expected_calibration_error
-from octant.selectors import Calibration, JudgedSearches, Selector, evidence
+from octant.selectors import Calibration, JudgedSearches, evidence
 from octant.selectors.pool import Pool, ndcg, pooled
 from octant.statistics import Estimate, bootstrap_mean, paired_difference
 
@@ -70,22 +71,22 @@ def _halves(systems: Sequence[str]) -> list[Half]:
 def _group(systems: Sequence[str]) -> tuple[list[list[str]], dict[str, object]]:
     halves = _halves(systems)
     methods: dict[str, Callable[[Half], np.ndarray]] = {
-        "best single": lambda half: _alone(half)[:, _best(half)],
-        "rrf(k=2)": _with(selector("rrf(k=2)")),
-        "rrf(k=10)": _with(selector("rrf(k=10)")),
-        "rrf(k=60)": _with(selector("rrf(k=60)")),
-        "dbsf": _with(selector("dbsf")),
-        "fuse, nothing learned (z-scores)": _with(selector("fuse")),
-        "mixture": _with(selector("mixture")),
-        "select, nothing learned (NQC)": _with(selector("select")),
-        "weight, nothing learned (NQC)": _with(selector("weight")),
-        "  its weights shuffled over queries": _shuffled,
-        f"fuse, {LABELS} labels": _few(selector("fuse")),
-        f"fuse(by=ranks), {LABELS} labels": _few(selector("fuse(by=ranks)")),
-        "fuse, the other year": _learned("fuse"),
-        "weight, the other year": _learned("weight"),
-        "select, the other year": _learned("select"),
-        "oracle, one system a query": lambda half: _alone(half).max(axis=1),
+        "best single": lambda half: half.pool.alone[:, _best(half)],
+        "rrf(k=2)": _evenly("rrf(k=2)"),
+        "rrf(k=10)": _evenly("rrf(k=10)"),
+        "rrf(k=60)": _evenly("rrf(k=60)"),
+        "dbsf": _evenly("dbsf"),
+        "fuse, nothing learned (z-scores)": _evenly("fuse"),
+        "mixture": _evenly("mixture"),
+        "select, nothing learned (NQC)": lambda half: _picked(half, _nqc(half.pool)),
+        "weight, nothing learned (NQC)": lambda half: half.pool.ndcg(_nqc(half.pool)),
+        "  its weights shuffled over queries": lambda half: half.pool.ndcg(_dealt(_nqc(half.pool))),
+        f"fuse, {LABELS} labels": _few("fuse"),
+        f"fuse(by=ranks), {LABELS} labels": _few("fuse(by=ranks)"),
+        "fuse, the other year": lambda half: half.pool.ndcg(_state(half, "fuse")["weights"]),
+        "weight, the other year": lambda half: half.pool.ndcg(weights_of(half.pool, _state(half, "weight"))),
+        "select, the other year": lambda half: _picked(half, expected_of(half.pool, _state(half, "select"))),
+        "oracle, one system a query": lambda half: half.pool.alone.max(axis=1),
     }
     found = {name: np.concatenate([method(half) for half in halves]) for name, method in methods.items()}
     reference = found["best single"]
@@ -97,32 +98,45 @@ def _group(systems: Sequence[str]) -> tuple[list[list[str]], dict[str, object]]:
     return rows, kept
 
 
-def _alone(half: Half) -> np.ndarray:
-    return half.pool.alone
-
-
 def _best(half: Half) -> int:
     return int(half.train_pool.alone.mean(axis=0).argmax())
 
 
-def _with(chooser: Selector) -> Callable[[Half], np.ndarray]:
-    return lambda half: np.array([ndcg(chooser.select(one.rankings).ranking.ids, one.gains) for one in half.test])
+def _evenly(spec: str) -> Callable[[Half], np.ndarray]:
+    """What a selector that needs nothing else makes of the rankings; its order alone, without the signals."""
+    chooser = selector(spec)
+    return lambda half: np.array(
+        [ndcg([found.id for found in chooser._select(one.rankings).candidates], one.gains) for one in half.test]
+    )
 
 
-def _learned(spec: str) -> Callable[[Half], np.ndarray]:
-    return lambda half: _with(selector(spec).learn(half.train))(half)
+def _nqc(pool: Pool) -> np.ndarray:
+    return pool.signals[:, :, list(evidence.EVERY).index("NQC")]
 
 
-def _few(chooser: Selector) -> Callable[[Half], np.ndarray]:
+def _picked(half: Half, promise: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(half.pool.alone, promise.argmax(axis=1)[:, None], axis=1)[:, 0]
+
+
+def _dealt(weights: np.ndarray) -> np.ndarray:
+    """Each query weighed by another query's signals: what is left is not about the query."""
+    return weights[np.random.default_rng(0).permutation(len(weights))]
+
+
+def _state(half: Half, spec: str) -> dict[str, np.ndarray]:
+    return selector(spec).learn(half.train).learned.state
+
+
+def _few(spec: str) -> Callable[[Half], np.ndarray]:
     """Mean over draws of the labelled queries: what a user with 20 of them may expect."""
+    chooser = selector(spec)
 
     def measured(half: Half) -> np.ndarray:
         found = np.zeros(len(half.test))
+        pool = half.pool if chooser.ranks is None else _ranked(half, chooser.ranks)
         for draw in range(DRAWS):
             places = np.random.default_rng(draw).choice(len(half.train), LABELS, replace=False)
-            weights = chooser.learn(half.train.at(np.sort(places))).learned.state["weights"]
-            pool = half.pool if chooser.ranks is None else _ranked(half, chooser.ranks)
-            found += pool.ndcg(weights) / DRAWS
+            found += pool.ndcg(chooser.learn(half.train.at(np.sort(places))).learned.state["weights"]) / DRAWS
         return found
 
     return measured
@@ -130,14 +144,6 @@ def _few(chooser: Selector) -> Callable[[Half], np.ndarray]:
 
 def _ranked(half: Half, ranks: int) -> Pool:
     return pooled(half.test, half.test.embeddings, depth=100, ranks=ranks, with_signals=False)
-
-
-def _shuffled(half: Half) -> np.ndarray:
-    """Each query weighed by another query's signals: what is left is not about the query."""
-    place = list(evidence.EVERY).index("NQC")
-    weights = half.pool.signals[:, :, place]
-    order = np.random.default_rng(0).permutation(len(weights))
-    return half.pool.ndcg(weights[order])
 
 
 def _bars(group: str, kept: dict) -> list[Bar]:
@@ -167,9 +173,9 @@ def _cascades() -> tuple[str, dict, list[Bar]]:
         for half in _halves((cheap, dear)):
             cascade = selector("cascade(rate=0.5)").learn(half.train)
             alone = half.pool.alone
-            done = [cascade.select(one.rankings).decision for one in half.test]
-            sureness.append(np.array([one.evidence["sureness"][cheap] for one in done]))
-            stopped.append(np.array([one.chosen == cheap for one in done]))
+            done = [cascade._select(one.rankings) for one in half.test]
+            sureness.append(np.array([one.alternatives[cheap] for one in done]))
+            stopped.append(np.array([one.chosen == (cheap,) for one in done]))
             chosen.append(_single_signal(half))
             first.append(alone[:, 0])
             second.append(alone[:, 1])
