@@ -15,10 +15,7 @@ from langchain_core.runnables.utils import AddableDict
 from pydantic import ConfigDict, Field, PrivateAttr
 from typing_extensions import override
 
-from octant import Candidate, Collection, Ranking, errors
-from octant.confidence import AnswerCalibration, AnswerSelector, Cascade, ChosenAnswer, Generation, answering
-from octant.confidence.cascade import check_cascade
-from octant.flow import Flow, arun, fork, run, step
+from octant import Candidate, Collection, Ranking, confidence, errors, flow
 from octant_langchain.convert import document
 from octant_langchain.generating import Model, failed, read_message
 from octant_langchain.passages import ANSWER_PROMPT, shown
@@ -80,7 +77,7 @@ class ConfidentRAG(RunnableSerializable[str, dict[str, Any]]):
     choose_by: str = "average_logprob"
     fallbacks: Sequence[str] = ("vote",)
     abstain_below: float | None = None
-    calibration: AnswerCalibration | None = None
+    calibration: confidence.AnswerCalibration | None = None
     embed: Any = Field(default=None, repr=False)
     cascade: float | None = None
     k: int = Field(default=4, ge=1)
@@ -89,20 +86,20 @@ class ConfidentRAG(RunnableSerializable[str, dict[str, Any]]):
     top_logprobs: int = Field(default=5, ge=1, le=20)
     max_concurrency: int = Field(default=8, ge=1)
 
-    _selector: AnswerSelector = PrivateAttr()
+    _selector: confidence.AnswerSelector = PrivateAttr()
     _names: tuple[str, ...] = PrivateAttr()
     _model: Model = PrivateAttr()
 
     @override
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)
-        self._selector = AnswerSelector(
+        self._selector = confidence.AnswerSelector(
             self.choose_by, fallbacks=tuple(self.fallbacks), calibration=self.calibration,
             abstain_below=self.abstain_below, embed=self.embed,
         )  # fmt: skip
         if self.cascade is not None:
-            Cascade(self.cascade)
-            check_cascade(self._selector)
+            confidence.Cascade(self.cascade)
+            confidence.check_cascade(self._selector)
         self._names = self._checked_names()
         self._model = Model(self.llm, self.top_logprobs if self._selector.needs_logprobs else 0)
 
@@ -154,23 +151,23 @@ class ConfidentRAG(RunnableSerializable[str, dict[str, Any]]):
 
     def _invoke(self, input: str, run_manager: Any, config: RunnableConfig) -> dict[str, Any]:
         asked = _Asked(self, _question(input), config, run_manager)
-        return _result(asked, run(asked.flow()))
+        return _result(asked, flow.run(asked.answered()))
 
     async def _ainvoke(self, input: str, run_manager: Any, config: RunnableConfig) -> dict[str, Any]:
         asked = _Asked(self, _question(input), config, run_manager)
-        return _result(asked, await arun(asked.flow()))
+        return _result(asked, await flow.arun(asked.answered()))
 
     def _pieces(self, inputs: Iterator[str], run_manager: Any, config: RunnableConfig) -> Iterator[dict[str, Any]]:
         for given in inputs:
             asked = _Asked(self, _question(given), config, run_manager, streaming=True)
-            yield from _streamed(asked, run(asked.flow()))
+            yield from _streamed(asked, flow.run(asked.answered()))
 
     async def _apieces(
         self, inputs: AsyncIterator[str], run_manager: Any, config: RunnableConfig
     ) -> AsyncIterator[dict[str, Any]]:
         async for given in inputs:
             asked = _Asked(self, _question(given), config, run_manager, streaming=True)
-            for piece in _streamed(asked, await arun(asked.flow())):
+            for piece in _streamed(asked, await flow.arun(asked.answered())):
                 yield piece
 
 
@@ -189,7 +186,7 @@ class _Asked:
     pieces: dict[str, list[str]] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
-    def flow(self) -> Flow[ChosenAnswer]:
+    def answered(self) -> flow.Flow[confidence.ChosenAnswer]:
         rag = self.rag
         names, samples = rag._names, rag.samples
         if rag.cascade is None:
@@ -199,8 +196,8 @@ class _Asked:
             for name in names
             for label in ([name] if samples == 1 else [f"{name} #{turn + 1}" for turn in range(samples)])
         ]
-        cascade = None if rag.cascade is None else Cascade(rag.cascade)
-        chosen = yield from answering(sources, rag._selector, cascade, limit=rag.max_concurrency)
+        cascade = None if rag.cascade is None else confidence.Cascade(rag.cascade)
+        chosen = yield from confidence.answering(sources, rag._selector, cascade, limit=rag.max_concurrency)
         if self.raised and all(one.failure is not None for one in chosen.generations) and not any(self.found.values()):
             raise self.raised[0]
         if len(self.raised) == len(chosen.generations):
@@ -213,13 +210,13 @@ class _Asked:
 
     # -- retrieving ------------------------------------------------------------------------------------
 
-    def _retrieve(self, names: Sequence[str]) -> Flow[None]:
+    def _retrieve(self, names: Sequence[str]) -> flow.Flow[None]:
         collection = self.rag._collection
         if collection is None:
-            yield from fork([partial(self._retrieve_one, name) for name in names], self.rag.max_concurrency)
+            yield from flow.fork([partial(self._retrieve_one, name) for name in names], self.rag.max_concurrency)
             return
         k, wanted = self.rag.k, list(names)
-        rankings = yield from step(
+        rankings = yield from flow.step(
             partial(collection.search_each, self.question, k, embeddings=wanted),
             partial(collection.asearch_each, self.question, k, embeddings=wanted),
         )
@@ -228,11 +225,11 @@ class _Asked:
         self.failures.update(rankings.failures)
         self.found.update({name: [_marked(one, key) for one in rankings[name]] for name in rankings})
 
-    def _retrieve_one(self, name: str) -> Flow[None]:
+    def _retrieve_one(self, name: str) -> flow.Flow[None]:
         retriever: Runnable[str, list[Document]] = self.rag.retrievers[name]
         config = self._child(f"retrieve:{name}")
         try:
-            found = yield from step(
+            found = yield from flow.step(
                 partial(retriever.invoke, self.question, config), partial(retriever.ainvoke, self.question, config)
             )
         except Exception as error:  # noqa: BLE001  # the others answer, and the decision says so
@@ -243,7 +240,7 @@ class _Asked:
 
     # -- generating ------------------------------------------------------------------------------------
 
-    def _answer(self, name: str, label: str) -> Flow[Generation]:
+    def _answer(self, name: str, label: str) -> flow.Flow[confidence.Generation]:
         if name not in self.found and name not in self.failures:
             yield from self._retrieve([name])
         if name in self.failures:
@@ -254,7 +251,7 @@ class _Asked:
         config = self._child(f"answer:{label}")
         given = {"context": shown(documents), "question": self.question}
         try:
-            prompt = yield from step(
+            prompt = yield from flow.step(
                 partial(self.rag.prompt.invoke, given, config), partial(self.rag.prompt.ainvoke, given, config)
             )
             message, pieces = yield from self.rag._model.answer(prompt, config, streaming=self.streaming)
@@ -270,7 +267,7 @@ class _Asked:
 
     # -- what comes out --------------------------------------------------------------------------------
 
-    def documents(self, answer: ChosenAnswer) -> list[Document]:
+    def documents(self, answer: confidence.ChosenAnswer) -> list[Document]:
         """Those the chosen answer was read from, or that the withheld one was."""
         label = answer.decision.chosen or answer.decision.evidence.get("would have chosen")
         for place, one in enumerate(answer.generations):
@@ -286,13 +283,13 @@ def _question(input: Any) -> str:
     return question
 
 
-def _result(asked: _Asked, answer: ChosenAnswer) -> dict[str, Any]:
+def _result(asked: _Asked, answer: confidence.ChosenAnswer) -> dict[str, Any]:
     return AddableDict(
         question=asked.question, documents=asked.documents(answer), answer=answer.text, **_reasons(answer)
     )
 
 
-def _streamed(asked: _Asked, answer: ChosenAnswer) -> Iterator[dict[str, Any]]:
+def _streamed(asked: _Asked, answer: confidence.ChosenAnswer) -> Iterator[dict[str, Any]]:
     yield AddableDict(question=asked.question, documents=asked.documents(answer))
     pieces = asked.pieces.get(answer.decision.chosen or "", []) if answer.abstention is None else []
     for piece in pieces if "".join(pieces) == answer.text else [answer.text]:
@@ -300,7 +297,7 @@ def _streamed(asked: _Asked, answer: ChosenAnswer) -> Iterator[dict[str, Any]]:
     yield AddableDict(_reasons(answer))
 
 
-def _reasons(answer: ChosenAnswer) -> dict[str, Any]:
+def _reasons(answer: confidence.ChosenAnswer) -> dict[str, Any]:
     return {"decision": answer.decision, "abstention": answer.abstention, "answers": answer.generations}
 
 

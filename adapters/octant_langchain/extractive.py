@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from typing_extensions import override
 
-from octant.confidence import WORDING
+from octant import confidence
 from octant_langchain.passages import passages_of, question_of
 
 _SENTENCE = re.compile(r"[^.!?。！？]+(?:[.!?](?=\d|\w)[^.!?。！？]*)*[.!?。！？]*[\"'”)]*\s*")
@@ -100,7 +100,7 @@ class ExtractiveChatModel(BaseChatModel):
         scores = self._scores(question, [sentence for _, sentence in found])
         order = np.argsort(-scores, kind="stable")
         if not found or scores[order[0]] < self.least:
-            return [WORDING], {}
+            return [confidence.WORDING], {}
         exponents = np.append(scores, self.least) / self.temperature  # the last outcome: no sentence is the answer
         logs = exponents - exponents.max() - math.log(np.exp(exponents - exponents.max()).sum())
         kept = [place for place in order[: self.sentences] if scores[place] >= 0.9 * scores[order[0]]]

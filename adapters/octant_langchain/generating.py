@@ -11,10 +11,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import RunnableConfig
 
-from octant import errors
-from octant.confidence import WORDING, Generation, normalised, read_distributions
-from octant.flow import Flow, step
-from octant.rerankers.failures import refuses
+from octant import confidence, errors, flow
 
 _DECLINES = re.compile(
     r"^\W*(?:i(?:'|’)?m sorry|i am sorry|sorry,|i can(?:'|’|no)t |i can not |i(?:'|’)?m unable|i am unable|"
@@ -45,7 +42,9 @@ class Model:
         self._llm = llm
         self._told = llm.bind(logprobs=True, top_logprobs=top_logprobs) if top_logprobs else None
 
-    def answer(self, prompt: PromptValue, config: RunnableConfig, *, streaming: bool) -> Flow[tuple[Any, list[str]]]:
+    def answer(
+        self, prompt: PromptValue, config: RunnableConfig, *, streaming: bool
+    ) -> flow.Flow[tuple[Any, list[str]]]:
         """The message, and the pieces of text it came in.
 
         Raises
@@ -58,16 +57,16 @@ class Model:
         try:
             return (yield from _asked(self._told, prompt, config, streaming))
         except Exception as error:
-            if not refuses(error):
+            if not confidence.refuses_logprobs(error):
                 raise
         answer = yield from _asked(self._llm, prompt, config, streaming)
         self._told = None  # it answers where it is not asked for them: it need not be tried again
         return answer
 
 
-def _asked(llm: Any, prompt: PromptValue, config: RunnableConfig, streaming: bool) -> Flow[tuple[Any, list[str]]]:
+def _asked(llm: Any, prompt: PromptValue, config: RunnableConfig, streaming: bool) -> flow.Flow[tuple[Any, list[str]]]:
     if not streaming:
-        message = yield from step(partial(llm.invoke, prompt, config), partial(llm.ainvoke, prompt, config))
+        message = yield from flow.step(partial(llm.invoke, prompt, config), partial(llm.ainvoke, prompt, config))
         return message, [text_of(message)]
 
     def whole() -> list[Any]:
@@ -76,7 +75,7 @@ def _asked(llm: Any, prompt: PromptValue, config: RunnableConfig, streaming: boo
     async def awhole() -> list[Any]:
         return [chunk async for chunk in llm.astream(prompt, config)]
 
-    chunks = yield from step(whole, awhole)
+    chunks = yield from flow.step(whole, awhole)
     message = chunks[0] if chunks else ""
     for chunk in chunks[1:]:
         message = message + chunk
@@ -92,22 +91,22 @@ def text_of(message: Any) -> str:
     return str(message.text)
 
 
-def read_message(name: str, message: Any, *, asked: bool) -> Generation:
+def read_message(name: str, message: Any, *, asked: bool) -> confidence.Generation:
     """The generation in a model's message; ``asked`` says whether log-probabilities were wanted."""
     text = text_of(message).strip()
     distributions, unread = None, None
     if asked and text:
         try:
-            distributions = read_distributions(message)
+            distributions = confidence.read_distributions(message)
         except errors.NoLogprobsError as error:
             unread = str(error)
     declined = _declines(text, message)
-    return Generation(name, text, distributions, refusal=declined, unread=unread, tokens=_tokens(message))
+    return confidence.Generation(name, text, distributions, refusal=declined, unread=unread, tokens=_tokens(message))
 
 
-def failed(name: str, reason: str) -> Generation:
+def failed(name: str, reason: str) -> confidence.Generation:
     """A generation that did not come about."""
-    return Generation(name, failure=reason)
+    return confidence.Generation(name, failure=reason)
 
 
 def _declines(text: str, message: Any) -> bool:
@@ -115,7 +114,9 @@ def _declines(text: str, message: Any) -> bool:
     metadata = getattr(message, "response_metadata", {})
     if extra.get("refusal") or metadata.get("finish_reason") == "content_filter":
         return True
-    return normalised(text).startswith(normalised(WORDING)) or bool(_DECLINES.match(text))
+    return confidence.normalised(text).startswith(confidence.normalised(confidence.WORDING)) or bool(
+        _DECLINES.match(text)
+    )
 
 
 def _tokens(message: Any) -> dict[str, int]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate
 
-from octant.confidence import WORDING
+from octant import confidence
 
 _SHOWN = re.compile(r"^\[(\d+)\] (.*)$", re.MULTILINE)
 _ASKED = re.compile(r"^Question: (.*)\Z", re.MULTILINE | re.DOTALL)
@@ -18,7 +18,7 @@ ANSWER_PROMPT = ChatPromptTemplate.from_messages(
         (
             "system",
             "Answer the question from the numbered passages alone, in as few words as will do. Say after each "
-            f"statement which passage it is from, like [1]. If no passage holds the answer, say: {WORDING}",
+            f"statement which passage it is from, like [1]. If no passage holds the answer, say: {confidence.WORDING}",
         ),
         ("human", "{context}\n\nQuestion: {question}"),
     ]

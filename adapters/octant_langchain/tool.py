@@ -11,8 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
-from octant import Decision, errors
-from octant.confidence import WORDING
+from octant import Decision, confidence, errors
 from octant_langchain.passages import shown
 
 DECISION = "octant_decision"
@@ -43,7 +42,7 @@ class Asked(BaseModel):
     query: str = Field(description="what to look for, as a question or in keywords")
 
 
-def create_retriever_tool(retriever: Any, name: str, description: str, *, confidence: bool = True) -> BaseTool:
+def create_retriever_tool(retriever: Any, name: str, description: str, *, tell_confidence: bool = True) -> BaseTool:
     """A tool that retrieves; made as LangChain's function of this name makes it, with a decision in its artifact.
 
     Parameters
@@ -53,7 +52,7 @@ def create_retriever_tool(retriever: Any, name: str, description: str, *, confid
         (:class:`ConfidentRAG`). A decision in the documents' metadata under ``octant_decision`` is found too.
     name, description : str
         What the model reads. Say in the description what the documents are about.
-    confidence : bool
+    tell_confidence : bool
         Tell the model too how sure the choice is, and that weak passages are weak.
 
     Returns
@@ -72,23 +71,23 @@ def create_retriever_tool(retriever: Any, name: str, description: str, *, confid
         raise errors.InputError(f"retriever must be a Runnable such as an OctantRetriever, got {told}")
 
     def search(query: str, config: RunnableConfig) -> tuple[str, Retrieved]:
-        return _told(retriever.invoke(query, config), confidence)
+        return _told(retriever.invoke(query, config), tell_confidence)
 
     async def asearch(query: str, config: RunnableConfig) -> tuple[str, Retrieved]:
-        return _told(await retriever.ainvoke(query, config), confidence)
+        return _told(await retriever.ainvoke(query, config), tell_confidence)
 
     return StructuredTool.from_function(
         search, asearch, name=name, description=description, args_schema=Asked, response_format="content_and_artifact"
     )
 
 
-def _told(found: Any, confidence: bool) -> tuple[str, Retrieved]:
+def _told(found: Any, tell_confidence: bool) -> tuple[str, Retrieved]:
     retrieved = _retrieved(found)
-    parts = [shown(retrieved.documents) or WORDING]
+    parts = [shown(retrieved.documents) or confidence.WORDING]
     if retrieved.answer:
         parts.append(f"Answer: {retrieved.answer}")
     decision = retrieved.decision
-    if confidence and decision is not None:
+    if tell_confidence and decision is not None:
         event = f"{decision.estimates}" + ("" if decision.calibrated else "; not calibrated")
         parts.append(f"Confidence: {decision.confidence:.2f} ({event})")
     return "\n\n".join(parts), retrieved

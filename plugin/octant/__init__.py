@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from octant import errors
+from octant import errors, flow
 from octant.collection import Collection, CollectionInfo
 from octant.decision import Decision
 from octant.diversify import diversify, maximal_marginal_relevance
@@ -89,6 +89,7 @@ __all__ = [
     "errors",
     "evaluate",
     "evaluate_rerankers",
+    "flow",
     "from_config",
     "maximal_marginal_relevance",
     "plan_compression",

@@ -305,7 +305,9 @@ def test_the_tool_takes_a_plain_retriever_and_one_that_decides() -> None:
     decided = create_retriever_tool(RunnableLambda(lambda question: [told]), "t", "d").invoke(call)
     assert decided.artifact.decision == decision
     assert "Confidence: 0.25 (a relevant passage is among the first 5)" in decided.content
-    silent = create_retriever_tool(RunnableLambda(lambda question: [told]), "t", "d", confidence=False).invoke(call)
+    silent = create_retriever_tool(RunnableLambda(lambda question: [told]), "t", "d", tell_confidence=False).invoke(
+        call
+    )
     assert silent.content == "[1] beer"
     assert create_retriever_tool(finds(""), "t", "d").invoke(call).content == WORDING
     with pytest.raises(errors.InputError, match="retriever must be a Runnable"):

@@ -3,7 +3,7 @@
 from octant.confidence.abstention import WORDING
 from octant.confidence.answer_selector import WITHOUT_LOGPROBS, AnswerSelector
 from octant.confidence.calibrating import AnswerCalibration, calibrate_answers
-from octant.confidence.cascade import Cascade, CascadeCurve, answering, cascade_curve
+from octant.confidence.cascade import Cascade, CascadeCurve, answering, cascade_curve, check_cascade
 from octant.confidence.distributions import Distributions
 from octant.confidence.generation import Abstention, ChosenAnswer, Generation
 from octant.confidence.metrics import (
@@ -18,7 +18,7 @@ from octant.confidence.metrics import (
     self_certainty,
     total_logprob,
 )
-from octant.confidence.reading import read_distributions, read_generate_output
+from octant.confidence.reading import read_distributions, read_generate_output, refuses_logprobs
 from octant.confidence.voting import Vote, majority_vote, normalised, semantic_agreement
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "average_logprob",
     "calibrate_answers",
     "cascade_curve",
+    "check_cascade",
     "distributional_perplexity",
     "entropy",
     "gini",
@@ -48,6 +49,7 @@ __all__ = [
     "quantile_logprob",
     "read_distributions",
     "read_generate_output",
+    "refuses_logprobs",
     "self_certainty",
     "semantic_agreement",
     "total_logprob",

@@ -9,6 +9,7 @@ import numpy as np
 
 from octant.confidence.distributions import Distributions
 from octant.errors import InputError, NoLogprobsError
+from octant.rerankers.failures import refuses
 from octant.token_logprobs import HOLE, TokenLogprob, token_logprobs
 
 _ASK = "ask for them (logprobs=True, top_logprobs=5), or use a metric that needs none: vote, agreement, retrieval"
@@ -78,6 +79,14 @@ def read_generate_output(output: Any, *, row: int = 0, end: int | Sequence[int] 
     ends = np.isin(drawn, [] if end is None else np.atleast_1d(np.asarray(end)))
     length = int(ends.argmax()) + 1 if ends.any() else len(drawn)
     return Distributions.of_scores([_array(step[row]) for step in steps[:length]], drawn[:length])
+
+
+def refuses_logprobs(error: BaseException) -> bool:
+    """Whether a provider that was asked for log-probabilities may have refused how it was asked.
+
+    Asking again without them may then help; for a time-out, a rate limit or a broken connection it does not.
+    """
+    return refuses(error)
 
 
 def _array(values: Any) -> Any:
