@@ -57,7 +57,7 @@ def measure(asked: argparse.Namespace) -> Outcome:
         for name in SETS:
             chosen = judged_sets.SETS[name](asked.questions or QUESTIONS, 0)
             known = Cached(chosen, asked.cache)
-            judged = found(chosen, chosen.test, known, "minilm", REPRESENT)
+            judged = found(chosen, chosen.test, known, ("minilm",), REPRESENT)["minilm"]
             ways = scorers(judged, record, out, known, asked.cache)
             here, low, most = compare(chosen.name, judged, ways, acts=name == "nq-qed" and record.use.weight > 0)
             print(table(HEADER, here), flush=True)
@@ -80,7 +80,7 @@ def learned(asked: argparse.Namespace, folder: Path) -> tuple[Path, E2RankRecord
     if out.exists():
         return out, E2RankRecord.read(out)
     chosen = judged_sets.SETS["nq-qed"](1, LEARNED)
-    judged = found(chosen, chosen.train, Cached(chosen, asked.cache), "minilm", REPRESENT)
+    judged = found(chosen, chosen.train, Cached(chosen, asked.cache), ("minilm",), REPRESENT)["minilm"]
     short = replace(judged, queries=tuple(cut(one, 20) for one in judged))
     work = Work(progress=True, checkpoint=folder / "checkpoint")
     return out, train(load_model(formats.MODEL), short, out, effort=EFFORT, work=work)
