@@ -47,8 +47,8 @@ def _selector(
 
     Examples
     --------
-    >>> selector("cascade(rate=0.3)")
-    cascade(rate=0.3)
+    >>> selector("fuse(by=ranks)").learns
+    True
     """
     # Here, not above: most programs that import octant choose among nothing.
     from octant.selectors.assemble import assembled

@@ -88,7 +88,7 @@ def softmax_entropy(scores: ArrayLike) -> float:
 
     Examples
     --------
-    >>> softmax_entropy([0.5, 0.5, 0.5]), softmax_entropy([0.9])
+    >>> round(softmax_entropy([0.5, 0.5, 0.5]), 6), softmax_entropy([0.9])
     (1.0, 0.0)
     """
     x = np.asarray(scores, np.float64)
