@@ -166,6 +166,6 @@ def page(profile: Path) -> Iterator[Page]:
         yield Page(ours_out, ours_in)
     finally:
         browser.terminate()
-        browser.wait(timeout=20)
+        browser.wait(timeout=120)
         os.close(ours_in)
         os.close(ours_out)

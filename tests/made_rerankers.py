@@ -91,25 +91,39 @@ def last_number(text: str) -> str:
     return re.findall(r"\d+", text)[-1]
 
 
+PATIENCE = 120.0
+"""Seconds after which a test gives up on something that must happen, however slow the machine is."""
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Leave the event loop to others until something has happened."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        await asyncio.sleep(0.001)
+
+
 class Counting:
-    """A model in LangChain's form that counts who asks at once."""
+    """A model in LangChain's form that counts who asks at once; none is answered before ``meet`` have met."""
 
     model_name = "counting-1"
 
-    def __init__(self, seconds: float = 0.0, answer: Callable[[str], Any] = last_number) -> None:
-        self.seconds, self.answer = seconds, answer
+    def __init__(self, seconds: float = 0.0, answer: Callable[[str], Any] = last_number, *, meet: int = 0) -> None:
+        self.seconds, self.answer, self.meet = seconds, answer, meet
         self.asked: list[str] = []
         self.under_way = self.most = self.cancelled = 0
-        self._lock = threading.Lock()
+        self._lock, self._met = threading.Lock(), threading.Event()
 
     def invoke(self, messages: list[tuple[str, str]]) -> Any:
         self._enter(messages)
+        assert self._met.wait(PATIENCE), f"{self.meet} requests were never under way at once"
         time.sleep(self.seconds)
         return self._leave(messages)
 
     async def ainvoke(self, messages: list[tuple[str, str]]) -> Any:
         self._enter(messages)
         try:
+            await until(self._met.is_set)
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
             self.cancelled += 1
@@ -121,6 +135,8 @@ class Counting:
             self.asked.append(messages[-1][1])
             self.under_way += 1
             self.most = max(self.most, self.under_way)
+            if self.under_way >= self.meet:
+                self._met.set()
 
     def _leave(self, messages: list[tuple[str, str]]) -> Any:
         with self._lock:

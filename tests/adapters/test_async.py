@@ -13,6 +13,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 from qdrant_client import AsyncQdrantClient
 
+from made_rerankers import until
 from octant_langchain import OctantRetriever, OctantVectorStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::octant.errors.LocalModeWarning")
@@ -107,7 +108,7 @@ async def test_searches_overlap_while_a_model_waits(table: Any) -> None:
         async def aembed_query(self, text: str) -> list[float]:
             type(self).waiting += 1
             type(self).most = max(self.most, self.waiting)
-            await asyncio.sleep(0.05)
+            await until(lambda: self.most == 8)
             type(self).waiting -= 1
             return self.vectors[text]
 

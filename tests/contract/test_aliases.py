@@ -201,7 +201,7 @@ def test_changes_of_several_processes_do_not_get_lost(tmp_path: Path) -> None:
 
     make(at, "one", 1)
     workers = [subprocess.Popen([sys.executable, "-c", _SWITCH, str(tmp_path), str(worker)]) for worker in range(3)]
-    assert [worker.wait(timeout=60) for worker in workers] == [0, 0, 0]
+    assert [worker.wait(timeout=250) for worker in workers] == [0, 0, 0]
     assert set(run(at("one").aliases())) == {f"{worker}-{row}" for worker in range(3) for row in range(5)}
 
 

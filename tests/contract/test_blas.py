@@ -48,8 +48,8 @@ def test_who_comes_second_waits() -> None:
         thread = threading.Thread(target=second)
         thread.start()
         assert not entered.wait(0.1)
-    assert entered.wait(10)
-    thread.join(10)
+    assert entered.wait(120)
+    thread.join(120)
     assert threads() == {2}
 
 

@@ -415,7 +415,7 @@ async def test_async_uploads_overlap_without_threads(parallel: int) -> None:
 
 
 def test_sync_uploads_overlap() -> None:
-    meeting = threading.Barrier(3, timeout=10)  # passes only when three requests are under way at once
+    meeting = threading.Barrier(3, timeout=120)  # passes only when three requests are under way at once
 
     class Waiting(Recorder):
         def upsert(self, *args: Any, **kwargs: Any) -> bool:

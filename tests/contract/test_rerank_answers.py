@@ -153,7 +153,7 @@ def test_a_model_stuck_in_a_loop_costs_no_more_than_its_length() -> None:
     began = time.process_time()
     for loop in LOOPS:
         assert sorted(read_order(loop, 20).order) == list(range(20))
-    assert time.process_time() - began < 12  # about 2 s; a pattern of quadratic cost takes minutes
+    assert time.process_time() - began < 60  # about 2 s; a pattern of quadratic cost takes minutes
 
 
 FRAGMENTS = st.one_of(

@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,18 @@ from hypothesis import strategies as st
 from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel, ParrotFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 
-from made_rerankers import QUERY, Counting, Graded, OneByOne, StatusError, failing_at_first, last_number, ranking
+from made_rerankers import (
+    PATIENCE,
+    QUERY,
+    Counting,
+    Graded,
+    OneByOne,
+    StatusError,
+    failing_at_first,
+    last_number,
+    ranking,
+    until,
+)
 from octant import Ranking, RerankReport, reranker
 from octant.rerankers import Answer, Message, Prompt, TokenLogprob, Usage
 from octant.rerankers.cache import AnswerCache, key
@@ -122,16 +132,16 @@ async def test_chat_models_are_asked_in_turns() -> None:
 
 
 def test_as_many_requests_as_allowed_are_under_way_at_once(drive: Drive) -> None:
-    model = Counting(0.03)
+    model = Counting(meet=3)
     assert drive(reranker(Graded(), model, concurrency=3), QUERY, ranking(9)).ids[0] == "p8"
     assert model.most == 3
-    blocking = Counting(0.03)
+    blocking = Counting(meet=3)
     drive(reranker(Graded(), lambda text: blocking.invoke([("human", text)]), concurrency=3), QUERY, ranking(9))
     assert blocking.most == 3
 
 
 async def test_the_limit_holds_over_all_rankings_of_one_reranker() -> None:
-    model = Counting(0.01)
+    model = Counting(0.01, meet=2)
     made = reranker(Graded(), model, concurrency=2)
     done = await asyncio.gather(*(made.arerank(f"query {i}", ranking(4)) for i in range(5)))
     assert len(done) == 5
@@ -139,16 +149,17 @@ async def test_the_limit_holds_over_all_rankings_of_one_reranker() -> None:
 
 
 async def test_a_slow_function_does_not_hold_up_the_event_loop() -> None:
+    asked, freed = threading.Event(), threading.Event()
+
     def slow(text: str) -> str:
-        time.sleep(0.2)
+        asked.set()
+        assert freed.wait(PATIENCE), "the event loop is held up: it never got to free this"
         return last_number(text)
 
-    task = asyncio.create_task(reranker(Graded(), slow).arerank(QUERY, ranking(4)))
-    beats = 0
-    while not task.done():
-        await asyncio.sleep(0.01)
-        beats += 1
-    assert beats >= 8
+    task = asyncio.create_task(reranker(Graded(), slow, on_failure="raise").arerank(QUERY, ranking(4)))
+    await until(asked.is_set)
+    assert not task.done()
+    freed.set()
     assert (await task).ids[0] == "p3"
 
 
@@ -168,21 +179,19 @@ def test_the_callers_context_reaches_the_model(drive: Drive) -> None:
 # -- cancellation --------------------------------------------------------------------------------
 
 
-async def cancelled_after(made: Any, seconds: float) -> float:
-    """Seconds that cancelling takes."""
+async def cancelled_when(made: Any, asked: list[str], count: int) -> None:
+    """Cancel once ``count`` questions have been asked; nothing is left behind."""
     task = asyncio.create_task(made.arerank(QUERY, ranking(6)))
-    await asyncio.sleep(seconds)
-    began = time.monotonic()
+    await until(lambda: len(asked) == count)
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    return time.monotonic() - began
 
 
 def test_cancelling_ends_the_requests_under_way_and_sends_no_more() -> None:
-    model = Counting(60)
-    assert asyncio.run(cancelled_after(reranker(Graded(), model, concurrency=2), 0.05)) < 5
+    model = Counting(600)  # longer than a test may take
+    asyncio.run(cancelled_when(reranker(Graded(), model, concurrency=2), model.asked, 2))
     assert (len(model.asked), model.cancelled) == (2, 2)
 
 
@@ -192,13 +201,11 @@ def test_cancelling_does_not_wait_for_a_function() -> None:
 
     def stuck(text: str) -> str:
         asked.append(text)
-        free.wait(20)
+        free.wait(600)  # longer than a test may take
         return "1"
 
-    began = time.monotonic()
     try:
-        asyncio.run(cancelled_after(reranker(Graded(), stuck, concurrency=2), 0.05))
-        assert time.monotonic() - began < 10
+        asyncio.run(cancelled_when(reranker(Graded(), stuck, concurrency=2), asked, 2))
         assert len(asked) == 2
     finally:
         free.set()
@@ -210,14 +217,14 @@ class StuckAfterThree(Counting):
     free = False
 
     async def ainvoke(self, messages: list[tuple[str, str]]) -> Any:
-        self.seconds = 0.0 if self.free or len(self.asked) < 3 else 60.0
+        self.seconds = 0.0 if self.free or len(self.asked) < 3 else 600.0
         return await super().ainvoke(messages)
 
 
 def test_what_was_answered_before_a_cancellation_is_kept(tmp_path: Path) -> None:
     stuck, freed = StuckAfterThree(), StuckAfterThree()
     freed.free = True
-    asyncio.run(cancelled_after(reranker(Graded(), stuck, concurrency=1, cache=tmp_path / "answers"), 0.6))
+    asyncio.run(cancelled_when(reranker(Graded(), stuck, concurrency=1, cache=tmp_path / "answers"), stuck.asked, 4))
     assert len(stuck.asked) == 4
     done = driven(reranker(Graded(), freed, cache=tmp_path / "answers"), QUERY, ranking(6))
     assert done.ids == BEST_FIRST
@@ -296,17 +303,19 @@ def test_which_failures_pass(error: Exception, passing: bool) -> None:
 
 
 def test_a_model_that_hangs_is_given_up(drive: Drive) -> None:
-    first = iter([True])
+    first, free = iter([True]), threading.Event()
 
     def hangs_once(text: str) -> str:
         if next(first, False):
-            time.sleep(3)
+            free.wait(600)  # longer than a test may take
         return last_number(text)
 
-    began = time.monotonic()
-    done = drive(reranker(Graded(), hangs_once, timeout=0.3, **FAST), QUERY, ranking(6))
-    assert time.monotonic() - began < 2.5
-    assert (done.ids, report_of(done).retries) == (BEST_FIRST, 1)
+    try:
+        done = drive(reranker(Graded(), hangs_once, timeout=1, retries=20, **FAST), QUERY, ranking(6))
+    finally:
+        free.set()
+    assert done.ids == BEST_FIRST
+    assert report_of(done).retries >= 1  # one, unless the machine takes a second over an answer
 
 
 # -- budgets -------------------------------------------------------------------------------------
@@ -328,7 +337,7 @@ def test_retries_count_as_calls() -> None:
 
 
 def test_max_tokens_counts_what_is_under_way(drive: Drive) -> None:
-    model = Counting(0.02)
+    model = Counting(meet=3)
     made = reranker(Graded(), model, max_tokens=100, count_tokens=lambda text: 10, prices=(2.0, 10.0))
     done = drive(made, QUERY, ranking(6))  # a prompt is 2 * (10 + 4) tokens, an answer 10
     report = report_of(done)
@@ -340,13 +349,17 @@ def test_max_tokens_counts_what_is_under_way(drive: Drive) -> None:
 
 
 def test_max_seconds_gives_up_what_is_under_way(drive: Drive) -> None:
+    free = threading.Event()
+
     def slower(text: str) -> str:
-        time.sleep(0.0 if "passage 0" in text else 5.0)
+        if "passage 0" not in text:
+            free.wait(600)  # longer than a test may take
         return last_number(text)
 
-    began = time.monotonic()
-    done = drive(reranker(OneByOne(), slower, max_seconds=0.4), QUERY, ranking(6))
-    assert time.monotonic() - began < 4
+    try:
+        done = drive(reranker(OneByOne(), slower, max_seconds=0.4), QUERY, ranking(6))
+    finally:
+        free.set()
     assert done.ids == ranking(6).ids
     assert report_of(done).ended_early == "max_seconds=0.4 was over"
     assert report_of(done).failure is None
@@ -354,9 +367,8 @@ def test_max_seconds_gives_up_what_is_under_way(drive: Drive) -> None:
 
 def test_no_wait_goes_beyond_max_seconds(drive: Drive) -> None:
     errors = iter([StatusError("slow down", 429, "3600")])
-    began = time.monotonic()
+    # Waiting the hour that the provider asks for would be the end of the test.
     done = drive(reranker(Graded(), failing_at_first(errors), max_seconds=20), QUERY, ranking(1))
-    assert time.monotonic() - began < 10
     assert (done.scores, report_of(done).ended_early) == (ranking(1).scores, "max_seconds=20 was over")
 
 
@@ -635,7 +647,7 @@ def test_processes_share_a_cache(tmp_path: Path) -> None:
         for n in range(3)
     ]
     for process in running:
-        assert process.wait(60) == 0, process.stderr and process.stderr.read()
+        assert process.wait(PATIENCE) == 0, process.stderr and process.stderr.read()
         if process.stderr:
             process.stderr.close()
     names = [f"{who} {i}" for who in ("shared", "0", "1", "2") for i in range(40)]

@@ -1,6 +1,8 @@
 """A collection whose fit takes long and keeps checkpoints; run as a script, by a subprocess that is killed.
 
-Usage: python slow_fit.py DIRECTORY SEED SHIFT
+Usage: python slow_fit.py DIRECTORY SEED SHIFT HOLD
+
+After round HOLD, where it is not 0, the fit waits to be killed.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from octant.quantizers.reduce import PCA
 from octant.work import Work, fingerprint
 
 ROUNDS = 30
-PAUSE = 0.02
+FOR_EVER = 600.0
 SPEC = "coarse=pca(4)|turbo4; fine=pca(4)|float8"
 
 
@@ -30,7 +32,8 @@ def learn(codec: Any, x: Any, queries: Any, rng: Any, work: Work) -> dict[str, A
         basis = np.linalg.qr((basis @ centred.T @ centred).T)[0].T
         work.save(key, {"round": np.asarray(turn + 1), "basis": basis})
         print("round", turn + 1, flush=True)
-        time.sleep(PAUSE)
+        if turn + 1 == HOLD:
+            time.sleep(FOR_EVER)
     work.done(key)
     return {"mean": x.mean(axis=0), "basis": basis.astype(np.float32), "residual": np.float32(0)}
 
@@ -38,6 +41,8 @@ def learn(codec: Any, x: Any, queries: Any, rng: Any, work: Work) -> dict[str, A
 def vectors(shift: float) -> Any:
     return np.random.default_rng(1).normal(size=(300, 16)).astype(np.float32) + np.float32(shift)
 
+
+HOLD = int(sys.argv[4]) if __name__ == "__main__" else 0
 
 if __name__ == "__main__":
     PCA._learn = learn

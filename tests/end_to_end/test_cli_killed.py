@@ -30,7 +30,7 @@ def killed(arguments: list[str], due: Callable[[str], bool], log: Path) -> str:
     with log.open("wb") as stream:
         process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=stream)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 250
         while not due(log.read_text(encoding="utf-8", errors="replace")):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline

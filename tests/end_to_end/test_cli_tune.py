@@ -103,7 +103,7 @@ def test_mistakes_end_in_one_line(tmp_path: Path) -> None:
         (["nowhere", "--location", str(tmp_path)], "no collection 'nowhere'"),
     ]:
         process = octant(*arguments)
-        said = process.communicate(timeout=120)[1].decode()
+        said = process.communicate(timeout=250)[1].decode()
         assert process.returncode == 2
         assert words in said
         assert "Traceback" not in said
@@ -125,7 +125,7 @@ def test_stopped_in_the_middle_it_goes_on_from_there(how: signal.Signals, tmp_pa
     process = octant(*arguments)
     wait_for_lines(out / FILE, 10, process)
     process.send_signal(how)
-    told, said = (stream.decode() for stream in process.communicate(timeout=120))
+    told, said = (stream.decode() for stream in process.communicate(timeout=250))
     kept = (out / FILE).read_text().count("\n")
     assert kept >= 10
     if how == signal.SIGINT:
@@ -143,7 +143,7 @@ def test_stopped_in_the_middle_it_goes_on_from_there(how: signal.Signals, tmp_pa
 
 
 def wait_for_lines(path: Path, count: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 250
     while not path.exists() or path.read_text(errors="replace").count("\n") < count:
         assert process.poll() is None, process.communicate()[1].decode()
         assert time.monotonic() < deadline

@@ -34,6 +34,8 @@ from octant.records import Datatype, Distance, NativeQuantization, StorageNeeds
 from octant.store.client import ClientStore
 from octant.store.client_connection import RetrySettings
 
+NEVER = 600.0
+"""Seconds that no test lives to see; the server hangs up when the test ends."""
 QUICK = RetrySettings(attempts=3, first_wait_s=0.01, longest_wait_s=0.05)
 LAYOUT = lay_out(Stages.of(StorageNeeds(2, Distance.COSINE, "turbo8"), None))
 
@@ -53,8 +55,8 @@ def drive(request: pytest.FixtureRequest) -> Drive:
     return run if request.param == "sync" else lambda flow: asyncio.run(arun(flow))
 
 
-def connect(server: FakeQdrant, **options: Any) -> ClientStore:
-    return ClientStore.connect(server.url, "docs", {"timeout": 1, "verify": False}, retry=QUICK, **options)
+def connect(server: FakeQdrant, timeout: int = 60, **options: Any) -> ClientStore:
+    return ClientStore.connect(server.url, "docs", {"timeout": timeout, "verify": False}, retry=QUICK, **options)
 
 
 def points(ids: list[int]) -> PointBatch:
@@ -72,14 +74,15 @@ def failing(times: float, fault: Fault, *, after: int = 0, on: str = "/points") 
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(503), Fault(500), Fault(429), Fault(429, headers={"Retry-After": "1"}), Fault(0), Fault(0, seconds=1.5)],
+    [Fault(503), Fault(500), Fault(429), Fault(429, headers={"Retry-After": "1"}), Fault(0), Fault(0, seconds=NEVER)],
     ids=["503", "500", "429", "429 with Retry-After", "connection dropped", "timeout"],
 )
 def test_a_passing_fault_is_waited_out(server: FakeQdrant, drive: Drive, fault: Fault) -> None:
     server.trouble = failing(1, fault)
-    drive(connect(server).upsert(points([1, 2]), batch_size=2))
+    drive(connect(server, timeout=2 if fault.seconds else 60).upsert(points([1, 2]), batch_size=2))
     assert sorted(server.points["docs"]) == [1, 2]
-    assert len(server.seen("PUT", "/points")) == 2
+    sent = len(server.seen("PUT", "/points"))
+    assert sent >= 2 if fault.seconds else sent == 2  # where a slow machine lets another one time out too
 
 
 def test_a_server_that_asks_for_patience_gets_it(server: FakeQdrant) -> None:
@@ -97,7 +100,7 @@ def test_reads_are_tried_again_too(server: FakeQdrant, drive: Drive) -> None:
 
 async def test_waiting_between_attempts_leaves_the_loop_free(server: FakeQdrant) -> None:
     server.trouble = failing(2, Fault(503), on="/count")
-    patient = RetrySettings(3, first_wait_s=0.2, longest_wait_s=0.4)
+    patient = RetrySettings(3, first_wait_s=1.0, longest_wait_s=2.0)
     store = ClientStore.connect(server.url, "docs", retry=patient)
     gaps = []
 
@@ -111,7 +114,7 @@ async def test_waiting_between_attempts_leaves_the_loop_free(server: FakeQdrant)
     await arun(store.count())
     ticking.cancel()
     await arun(store.close())
-    assert len(gaps) > 10  # it ticked on while the store waited 0.4 s and more
+    assert len(gaps) > 10  # it ticked on while the store waited 2 s and more
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(503, 3), (429, 3), (400, 1), (403, 1), (404, 1), (413, 1), (422, 1)])
@@ -216,7 +219,7 @@ def test_a_server_that_is_down(closed_port: int, drive: Drive, grpc: bool) -> No
 
 
 def test_a_server_that_never_answers(server: FakeQdrant) -> None:
-    server.trouble = lambda request: Fault(0, seconds=1.5)
+    server.trouble = lambda request: Fault(0, seconds=NEVER)
     store = ClientStore.connect(server.url, "docs", {"timeout": 1}, retry=RetrySettings(1))
     with pytest.raises(UnavailableError, match=r"ReadTimeout"):
         run(store.count())

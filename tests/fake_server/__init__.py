@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,6 +56,7 @@ class FakeQdrant:
     memory: dict[str, Any] | None = None
     trouble: Trouble = lambda request: None
     guard: threading.Lock = field(default_factory=threading.Lock)
+    ending: threading.Event = field(default_factory=threading.Event)
 
     def seen(self, method: str, ending: str = "") -> list[Request]:
         return [entry for entry in self.requests if entry.method == method and entry.path.endswith(ending)]
@@ -257,6 +257,7 @@ def serving(**state: Any) -> Iterator[FakeQdrant]:
     try:
         yield fake
     finally:
+        fake.ending.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -274,7 +275,7 @@ def _handler(fake: FakeQdrant) -> type[BaseHTTPRequestHandler]:
                 fault = fake.trouble(request)
                 status, result = (fault.status, fault.error) if fault else fake.answer(request)
             if fault is not None and fault.seconds:
-                time.sleep(fault.seconds)
+                fake.ending.wait(fault.seconds)
             if status:
                 self._reply(status, result, fault.headers if fault else {}, root=path == "/")
 

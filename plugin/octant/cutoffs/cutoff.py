@@ -78,7 +78,7 @@ class Cutoff(TrainedPart):
     ) -> Cutoff:
         """Learn from judged rankings; the same for the same input and seed.
 
-        Shape, length of training and threshold are chosen by queries that a network has not seen, in five folds. Where
+        Shape, length of training and threshold are chosen by queries that a network has not seen, in four folds. Where
         no network is surely better than one fixed threshold for all queries, it is that fixed threshold.
 
         Parameters

@@ -22,14 +22,14 @@ from octant.cutoffs.pairs import Pairs
 from octant.statistics import Estimate
 from octant.work import Work
 
-FOLDS = 5
-STEPS = 300
+FOLDS = 4
+STEPS = 200
 EVERY = 20
 """Steps between two looks at the queries that are not fitted on."""
 PATIENCE = 4
 """Looks without a gain after which a fit ends."""
 _BATCH = 256
-_RATE = 0.02
+_RATE = 0.03
 
 
 @dataclass(frozen=True)
