@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +18,9 @@ TIMES_NUMPY = 4.0
 """Between two and three as this is written; qdrant-client alone is ten."""
 
 
-def in_subprocess(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+def in_subprocess(code: str, environment: dict[str, str] | None = None) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -42,11 +45,15 @@ def test_import_octant_langchain_loads_no_extra(package: str) -> None:
     assert package not in loaded_by("import octant_langchain")
 
 
-def test_import_octant_costs_little_more_than_numpy() -> None:
+def test_import_octant_costs_little_more_than_numpy(tmp_path: Path) -> None:
+    # Compiled by the first run: compiling is a cost of installing, and numpy's was paid when it was installed.
+    compiled = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    compiled["PYTHONPYCACHEPREFIX"] = str(tmp_path)
+
     # Processor time, best of several, as a ratio: what other processes do on the machine is not octant's cost.
     def seconds(package: str) -> float:
         code = f"import time; start = time.process_time(); import {package}; print(time.process_time() - start)"
-        return min(float(in_subprocess(code)) for _ in range(5))
+        return min(float(in_subprocess(code, compiled)) for _ in range(6))
 
     assert seconds("octant") < TIMES_NUMPY * seconds("numpy")
 
