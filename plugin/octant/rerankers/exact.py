@@ -26,10 +26,10 @@ class Exact(Reranker):
     Examples
     --------
     >>> from octant import Candidate, Ranking, reranker
-    >>> def first_letters(texts):
-    ...     return np.array([[float(text[0] == letter) for letter in "abc"] for text in texts]) + 0.1
-    >>> found = Ranking((Candidate(1, 0.5, "apple"), Candidate(2, 0.4, "bee")))
-    >>> reranker("exact", embedding=first_letters).rerank("blossom", found).ids
+    >>> def letters(texts):
+    ...     return [[1.0 + text.count("a"), 1.0 + text.count("b")] for text in texts]
+    >>> found = Ranking((Candidate(1, 0.5, "banana"), Candidate(2, 0.4, "bubble")))
+    >>> reranker("exact", embedding=letters).rerank("bob", found).ids
     (2, 1)
     """
 

@@ -30,7 +30,7 @@ class Rocchio(Reranker):
     --------
     >>> from octant import reranker
     >>> reranker("rocchio(5, beta=0.5)", embedding=lambda texts: np.ones((len(texts), 2)))
-    rocchio(feedback=5, beta=0.5)
+    rocchio(5, beta=0.5)
     """
 
     name = "rocchio"
