@@ -13,7 +13,7 @@ sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
 import parts  # noqa: E402  # from the folder above
 
-PARTS = ("replay", "labels", "attack", "peers", "judges", "vectors", "e2rank")
+PARTS = ("replay", "labels", "attack", "peers", "judges", "vectors", "e2rank", "cutoff")
 
 if __name__ == "__main__":
     arguments = parts.options(__doc__, FOLDER, PARTS)
