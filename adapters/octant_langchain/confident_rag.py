@@ -182,7 +182,7 @@ class _Asked:
     streaming: bool = False
     found: dict[str, list[Document]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    raised: list[Exception] = field(default_factory=list)
+    raised: dict[str, Exception] = field(default_factory=dict)
     pieces: dict[str, list[str]] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
@@ -198,10 +198,9 @@ class _Asked:
         ]
         cascade = None if rag.cascade is None else confidence.Cascade(rag.cascade)
         chosen = yield from confidence.answering(sources, rag._selector, cascade, limit=rag.max_concurrency)
-        if self.raised and all(one.failure is not None for one in chosen.generations) and not any(self.found.values()):
-            raise self.raised[0]
-        if len(self.raised) == len(chosen.generations):
-            raise self.raised[0]
+        broken = [self.raised.get(one.name) for one in chosen.generations]
+        if broken[0] is not None and all(broken):
+            raise broken[0]
         spent = {"searches": float(len(self.found) + len(self.failures)), "seconds": time.monotonic() - self.began}
         decision = replace(chosen.decision, cost={**chosen.decision.cost, **spent})
         if len(names) == 1 and samples == 1:
@@ -233,7 +232,7 @@ class _Asked:
                 partial(retriever.invoke, self.question, config), partial(retriever.ainvoke, self.question, config)
             )
         except Exception as error:  # noqa: BLE001  # the others answer, and the decision says so
-            self.raised.append(error)
+            self.raised[name] = error
             self.failures[name] = errors.told(error)
         else:
             self.found[name] = list(found)
@@ -244,6 +243,8 @@ class _Asked:
         if name not in self.found and name not in self.failures:
             yield from self._retrieve([name])
         if name in self.failures:
+            if name in self.raised:
+                self.raised[label] = self.raised[name]
             return failed(label, f"the search failed: {self.failures[name]}")
         documents = self.found[name]
         if not documents:
@@ -256,7 +257,7 @@ class _Asked:
             )
             message, pieces = yield from self.rag._model.answer(prompt, config, streaming=self.streaming)
         except Exception as error:  # noqa: BLE001  # as above
-            self.raised.append(error)
+            self.raised[label] = error
             return failed(label, f"the model failed: {errors.told(error)}")
         self.pieces[label] = pieces
         read = read_message(label, message, asked=self.rag._selector.needs_logprobs)
