@@ -150,9 +150,9 @@ def test_where_everything_breaks_the_error_is_raised_and_where_nothing_is_found_
         rag("mud").invoke("Where?")
     with pytest.raises(ConnectionError, match="no such host"):
         ConfidentRAG(retrievers={"a": RunnableLambda(breaks)}, llm=Scripted(answers=ANSWERS)).invoke("Where?")
+    twice = ConfidentRAG(retrievers={"a": RunnableLambda(breaks)}, llm=Scripted(answers=ANSWERS), samples=2)
     with pytest.raises(ConnectionError, match="no such host"):
-        retrievers = {"a": RunnableLambda(breaks)}
-        ConfidentRAG(retrievers=retrievers, llm=Scripted(answers=ANSWERS), samples=2).invoke("Where?")
+        twice.invoke("Where?")
     some = {"a": RunnableLambda(breaks), "none": finds("")}
     found = ConfidentRAG(retrievers=some, llm=Scripted(answers=ANSWERS)).invoke("Where?")
     assert (found["answer"], list(found["decision"].failures)) == (WORDING, ["a", "none"])
