@@ -19,6 +19,7 @@ from octant.flow import Flow, arun, run, step
 from octant.rankings import Rankings
 from octant.records import JSON, Candidate, EmbeddingIdentity, Ranking
 from octant.selectors import evidence
+from octant.selectors.judgements import JudgedSearches
 from octant.selectors.learned import LearnedSelection
 from octant.spec import Call
 
@@ -211,6 +212,33 @@ class Selector(ABC):
     def calibration(self) -> Calibration | None:
         """What makes probabilities of its confidences."""
         return self._calibration
+
+    def learn(
+        self,
+        judged: JudgedSearches,
+        *,
+        embeddings: Sequence[str] | None = None,
+        depth: int = DEPTH,
+        seed: int = 0,
+    ) -> Self:
+        """A copy that has learned from ``judged`` queries, where ``learns`` says that it can; this one stays as it is.
+
+        Parameters
+        ----------
+        judged : JudgedSearches
+        embeddings : sequence of str, optional
+            Those to choose among, for a cascade the cheapest first; all that answered without it.
+        depth : int
+            Candidates of each embedding to look at, here and later.
+        seed : int
+
+        Raises
+        ------
+        InputError
+            If it learns nothing, or there is too little to learn from.
+        """
+        del judged, embeddings, depth, seed
+        raise InputError(f"{self!r} learns nothing: use it as it is, or choose fuse, weight, select or cascade")
 
     def using(
         self,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from octant.calibration import (
     Bin,
@@ -17,16 +19,16 @@ from octant.calibration import (
     risk_coverage,
 )
 from octant.errors import InputError
-from octant.records import JSON
-from octant.selectors.base import DEPTH, WITHIN, Selector
-from octant.selectors.cascade import Cascade
-from octant.selectors.judgements import JudgedSearches, folds
-from octant.selectors.learner import Learner
+from octant.records import JSON, PointId, Ranking
+from octant.selectors.base import DEPTH, WITHIN, Selected, Selector
+from octant.selectors.judgements import JudgedSearch, JudgedSearches, folds
 from octant.selectors.pool import ndcg
+from octant.selectors.signals import Floats
 from octant.selectors.weak_retrieval import Calibration, outcomes
 from octant.statistics import Estimate, bootstrap_mean, paired_difference
 
 _RESAMPLES = 500
+_Measure: TypeAlias = Callable[[Floats, NDArray[np.bool_]], float]
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def _learned(
 ) -> tuple[Selector, Calibration]:
     several = len(judged.embeddings) > 1
     twin: Selector = selector
-    if several and isinstance(selector, Learner | Cascade):
+    if several and selector.learns:
         twin = selector.learn(judged, depth=depth, seed=seed)
     return twin, Calibration.learn(judged, twin, within=within, seed=seed)
 
@@ -182,10 +184,7 @@ def _report(
     names = seen.embeddings
     checked = selector.using(calibration=detector, corpus=fresh.corpus)
     best = max(names, key=lambda name: _mean([_alone(one.rankings.get(name), one.gains) for one in seen]))
-    done = [
-        checked.search(lambda asked, depth, one=one: one.rankings.only(*asked), tuple(one.rankings), None)  # type: ignore[misc]  # noqa: ARG005
-        for one in fresh
-    ]
+    done = [_searched(checked, one) for one in fresh]
     ours = [ndcg(one.ranking.ids, query.gains) for one, query in zip(done, fresh, strict=True)]
     single = [_alone(one.rankings.get(best), one.gains) for one in fresh]
     confidences = np.array([one.decision.confidence for one in done])
@@ -201,15 +200,20 @@ def _report(
     )  # fmt: skip
 
 
-def _alone(ranking: Sequence[JSON] | None, gains: JSON) -> float:
-    return 0.0 if not ranking else ndcg(ranking.ids, gains)  # type: ignore[attr-defined]
+def _searched(selector: Selector, one: JudgedSearch) -> Selected:
+    """As it would be searched: a cascade asks for what it needs, and its cost is that."""
+    return selector.search(lambda names, _: one.rankings.only(*names), tuple(one.rankings))
+
+
+def _alone(ranking: Ranking | None, gains: Mapping[PointId, float]) -> float:
+    return ndcg(ranking.ids, gains) if ranking else 0.0
 
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else 0.0
 
 
-def _resampled(measure: JSON, confidences: JSON, events: JSON) -> Estimate | None:
+def _resampled(measure: _Measure, confidences: Floats, events: NDArray[np.bool_]) -> Estimate | None:
     """``measure`` with its bootstrap interval; None where all events are alike and it cannot be."""
     try:
         value = measure(confidences, events)

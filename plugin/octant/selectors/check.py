@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -56,6 +56,8 @@ def check_selector(selector: Selector, *, n: int = 20, seed: int = 0) -> None:
     _check_use(selector, rankings)
     if selector.learns:
         _check_learning(selector, n, seed)
+    else:
+        must_raise(InputError, lambda: selector.learn(many(20, n)), f"{selector!r} must say that it learns nothing")
     must(repr(selector) == before, f"{before} must not change while it is used, it became {selector!r}")
 
 
@@ -147,15 +149,15 @@ def _check_bad_input(selector: Selector, rankings: Rankings) -> None:
 
 def _check_learning(selector: Selector, n: int, seed: int) -> None:
     judged = many(40, n)
-    learner = selector.learn(judged)  # type: ignore[attr-defined]  # a selector that says that it learns has it
+    learner = selector.learn(judged)
     must(selector.learned is None, f"{selector!r}.learn must return a copy, and change nothing")
-    part = learner.learned
-    must(isinstance(part, LearnedSelection), f"{selector!r}.learn must keep what it learned, got {part!r}")
-    must(selector.learn(judged).learned == part, f"{selector!r} must learn the same from the same")  # type: ignore[attr-defined]
+    must(isinstance(learner.learned, LearnedSelection), f"{selector!r}.learn must keep what it learned")
+    part = cast("LearnedSelection", learner.learned)
+    must(selector.learn(judged).learned == part, f"{selector!r} must learn the same from the same")
     rankings = made(n, 1000 + seed).rankings
     _check_use(learner, rankings)
     again = selector.using(LearnedSelection.loads(part.dumps()))
     must(again.select(rankings) == learner.select(rankings), f"{selector!r} must choose alike when read from a file")
     must_raise(
-        InputError, lambda: selector.learn(many(3, n)), f"{selector!r} must refuse three queries"  # type: ignore[attr-defined]
+        InputError, lambda: selector.learn(many(3, n)), f"{selector!r} must refuse three queries"
     )  # fmt: skip
