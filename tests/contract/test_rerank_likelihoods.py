@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from octant.token_logprobs import TokenLogprob
 from octant.rerankers.likelihoods import expected_grade, grade_likelihood, read_grade, share
+from octant.token_logprobs import TokenLogprob
 
 
 def token(text: str, probability: float, **others: float) -> TokenLogprob:

@@ -14,7 +14,7 @@ from octant.errors import InputError, MissingExtraError
 
 @pytest.mark.parametrize("name", ["", "gpt-4o", ":gpt", "openai:", " : "])
 def test_a_name_without_a_provider_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="named provider:model, e.g. openai:gpt-4o-mini"):
+    with pytest.raises(InputError, match=r"named provider:model, e\.g\. openai:gpt-4o-mini"):
         chat_model(name)
 
 
