@@ -321,8 +321,8 @@ def main() -> None:
     given = parser.parse_args()
     reader = Reader(TokenEmbedder())
     if given.data is None:
-        print("No --data: learning from 120 made-up stories.")
-        learn, held_out = list(made_up(120, given.seed)), list(made_up(20, given.seed + 1))
+        print("No --data: learning from 72 made-up stories.")
+        learn, held_out = list(made_up(72, given.seed)), list(made_up(20, given.seed + 1))
     else:
         learn, held_out = list(examples_of(given.data, "train")), list(examples_of(given.data, "dev"))[:100]
         kept = {passage for _, passage, _ in held_out}
