@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from typer.testing import CliRunner
 from octant import Collection, Cutoff, reranker
 from octant.cli import search as search_command
 from octant.cli import train_cutoff as train_command
+from octant.cli.eval import evaluate
+from octant.cutoff_evaluation import evaluate_cutoff
 from octant.cutoff_training import atrain_cutoff
+from octant.datasets import TextDataset
 from octant.errors import InputError
 from octant.judged import Question
 
@@ -127,3 +131,26 @@ async def test_awaited_training_is_the_same(place: Path) -> None:
         assert "teacher" in taught.measures.labels
         with pytest.raises(InputError, match=r"a teacher gives the labels, got labels='source' too"):
             await atrain_cutoff(docs, questions, k=20, teacher=teacher, labels="source")
+
+
+def test_a_cutoff_is_measured_on_a_dataset(place: Path) -> None:
+    out = place / "cutoff"
+    assert trained(place, "--out", str(out), "--precision", "0.5").exit_code == 0
+    data = TextDataset(
+        "toy", tuple(map(str, range(len(TEXTS)))), tuple(TEXTS), ("a", "b"), ("what of the river", "what of the tower"),
+        {"a": {str(n): 1 for n in range(6, 48, 8)}, "b": {str(n): 1 for n in range(7, 48, 8)}},
+    )  # fmt: skip
+    cutoff = Cutoff.load(out)
+    told = evaluate_cutoff(data, cutoff, letters, candidates=30)
+    with Collection.open("docs", location=place / "store", embedding=letters) as docs:
+        kept = sum(len(docs.search(text, k=30, cutoff=cutoff)) for text in data.queries)
+    assert told.rows["cutoff"].filtered == pytest.approx(1 - kept / 60)
+    assert told.rows["fixed k"].recall >= told.rows["cutoff"].recall
+    assert "PR-AUC" in told.table()
+    assert told.as_json()["queries"] == 2
+    with pytest.raises(InputError, match="nobody knows what is relevant"):
+        evaluate_cutoff(replace(data, qrels={}), cutoff, letters)
+    with pytest.raises(InputError, match="nothing with a grade of at least 5"):
+        evaluate_cutoff(data, cutoff, letters, relevant=5)
+    with pytest.raises(InputError, match="one at a time"):
+        evaluate(str(place), cutoff=str(out), rerank=["first_stage"], candidates=None, llm=None, out=None)

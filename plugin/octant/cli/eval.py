@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ import typer
 from octant.cli.options import DEFAULT_MODEL, Embedding
 from octant.cli.reranking import Candidates, Llm, MaxCalls, PricesOption, RerankOptions
 from octant.cli.search import SearchMode
+from octant.cutoff_evaluation import CutoffEvaluation, evaluate_cutoff
+from octant.cutoffs.cutoff import Cutoff
 from octant.errors import InputError
 from octant.evaluate import evaluate as measure
 from octant.making import DEFAULT_REPRESENTATION
@@ -36,6 +39,14 @@ def evaluate(
             metavar="SPEC",
             show_default=False,
             help="Reranker to compare with the first stage, which is then one --represent; may be given again.",
+        ),
+    ] = None,
+    cutoff: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Measure what this trained cutoff leaves out, over one --represent: octant train cutoff --out FILE.",
         ),
     ] = None,
     candidates: Candidates = None,
@@ -64,8 +75,16 @@ def evaluate(
     # Texts need a model; an archive of vectors takes none.
     model = embedding or (DEFAULT_MODEL if Path(dataset_dir).is_dir() else None)
     options = RerankOptions(llm, candidates, prices, max_calls)
-    report: Report | RerankEvaluation
-    if rerank:
+    report: Report | RerankEvaluation | CutoffEvaluation
+    if cutoff is not None and rerank:
+        raise InputError("--cutoff and --rerank are two questions: ask one at a time")
+    if cutoff is not None:
+        replace(options, candidates=None).refuse_without_rerank(mode=mode, questions=questions)
+        report = evaluate_cutoff(
+            dataset_dir, Cutoff.load(cutoff), model, represent=_only(represent), candidates=candidates or CANDIDATES,
+            split=split, cache_dir=cache, progress=True,
+        )  # fmt: skip
+    elif rerank:
         report = evaluate_rerankers(
             dataset_dir, rerank, None if mode is SearchMode.sparse and embedding is None else model,
             represent=_only(represent), candidates=candidates or CANDIDATES, k=k, split=split, queries=questions,
@@ -85,5 +104,5 @@ def evaluate(
 def _only(represent: list[str] | None) -> str:
     """The representation of the first stage."""
     if represent and len(represent) > 1:
-        raise InputError(f"--rerank compares rerankers over one --represent, got {len(represent)}")
+        raise InputError(f"--rerank and --cutoff compare over one --represent, got {len(represent)}")
     return represent[0] if represent else DEFAULT_REPRESENTATION
