@@ -70,6 +70,17 @@ def langchain_goes_round(directory: Path) -> None:
         expect(store.similarity_search("two", k=1)[0].page_content == "two", "the LangChain store answers")
 
 
+def a_configuration_goes_round(directory: Path) -> None:
+    import octant
+
+    file = directory / "octant.yaml"
+    file.write_text("collection: configured\ncreate: true\nstore: .\nembedding: {dimension: 2}\nsparse: bm25\n")
+    with octant.from_config(file) as pipeline:
+        pipeline.collection.add(["one", "two"], vectors=np.eye(2), ids=[1, 2])
+        found = pipeline.collection.search("two", mode="sparse")
+    expect(found.ids == (2,), "a configuration makes a retriever")
+
+
 def missing_extras_are_named() -> None:
     import octant
 
@@ -89,6 +100,7 @@ def main(directory: Path) -> None:
     codecs_go_round()
     edge_goes_round(directory)
     langchain_goes_round(directory)
+    a_configuration_goes_round(directory)
     missing_extras_are_named()
 
 

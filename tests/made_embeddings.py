@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 TOPICS = ("tides", "lichens", "bridges", "sextants", "glaciers", "looms")
 
@@ -14,6 +16,12 @@ TOPICS = ("tides", "lichens", "bridges", "sextants", "glaciers", "looms")
 def documents(count: int = 60) -> list[str]:
     """Texts with a topic each, and a word that no other text has."""
     return [f"{TOPICS[row % len(TOPICS)]} and what is known of them, note{row}" for row in range(count)]
+
+
+@cache
+def _word(seed: int, dimension: int, word: str) -> NDArray[np.float64]:
+    digest = hashlib.sha256(f"{seed} {word}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "little")).standard_normal(dimension)
 
 
 class HashedWords:
@@ -41,8 +49,7 @@ class HashedWords:
         self.seen += 1
         total = np.zeros(self.dimension)
         for word in re.findall(r"\w+", text.lower()):
-            digest = hashlib.sha256(f"{self.seed} {word}".encode()).digest()
-            total += np.random.default_rng(int.from_bytes(digest[:8], "little")).standard_normal(self.dimension)
+            total += _word(self.seed, self.dimension, word)
         norm = np.linalg.norm(total)
         return [float(value) for value in (total / norm if norm else np.eye(self.dimension)[0])]
 

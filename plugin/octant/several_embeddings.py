@@ -60,11 +60,11 @@ def described(core: Core) -> dict[str, EmbeddingInfo]:
     """Every embedding of the collection by name, the first one first, the sparse one last."""
     found = {}
     for name, one in core.embeddings.items():
-        manifest = one.manifest
+        own = one.manifest
         if not one.sparse_only:
             found[name] = EmbeddingInfo(
-                name, manifest.embedding, manifest.represent, manifest.distance, manifest.dimension,
-                takes_texts=one.embedder is not None, fitted=one.representation.fitted, complete=not manifest.unfinished,
+                name, own.embedding, own.represent, own.distance, own.dimension,
+                takes_texts=one.embedder is not None, fitted=one.representation.fitted, complete=not own.unfinished,
             )  # fmt: skip
     sparse = core.manifest.sparse_name
     if sparse is not None:

@@ -38,10 +38,13 @@ def location(request: Any, tmp_path: Path) -> Iterator[Any]:
 pytestmark = pytest.mark.filterwarnings("ignore::octant.errors.LocalModeWarning")
 
 
-def made(location: Any, models: dict[str, HashedWords], **more: Any) -> Collection:
+TWO_STAGES = "coarse=pca(16)|turbo4; fine=float8"
+
+
+def made(location: Any, models: dict[str, HashedWords], large: str = "float16", **more: Any) -> Collection:
     settings = {
         "small": {"embedding": models["small"], "represent": "turbo8"},
-        "large": {"embedding": models["large"], "represent": "coarse=pca(16)|turbo4; fine=float8"},
+        "large": {"embedding": models["large"], "represent": large},
     }
     collection = Collection.create("docs", location=location, embeddings=settings, **more)
     collection.add(TEXTS, ids=range(len(TEXTS)))
@@ -63,7 +66,7 @@ def same(found: Ranking, expected: Ranking) -> None:
 
 
 def test_each_embedding_ranks_as_if_it_were_alone(location: Any, models: dict[str, HashedWords]) -> None:
-    with made(location, models, sparse="bm25") as collection:
+    with made(location, models, TWO_STAGES, sparse="bm25") as collection:
         found = collection.search_each(QUERY, k=5)
         assert list(found) == ["small", "large", "sparse"]
         assert found.complete
@@ -98,7 +101,7 @@ def test_vectors_can_be_given_by_name(location: Any, models: dict[str, HashedWor
 
 
 def test_candidates_carry_the_vectors_of_their_own_embedding(location: Any, models: dict[str, HashedWords]) -> None:
-    with made(location, models) as collection:
+    with made(location, models, TWO_STAGES) as collection:
         found = collection.search_each(QUERY, k=3, with_vectors=True)
         for name, dimension in (("small", 32), ("large", 48)):
             exact = np.array(models[name].embed_documents([TEXTS[int(point)] for point in found[name].ids]))
