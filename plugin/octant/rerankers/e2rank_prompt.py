@@ -78,7 +78,7 @@ def list_prompt(
     >>> words = Tokens(lambda text: len(text.split()), limit=60)
     >>> prompt = list_prompt("who?", ["Ada " * 5, "Bob " * 500, "Eve " * 500], words)
     >>> prompt.passages, prompt.shortened, prompt.tokens <= 60
-    (2, 1, True)
+    (3, 2, True)
     >>> print(list_prompt("who?", ["Ada", "Bob"], words).text)
     Given a web search query and some relevant documents, rerank the documents that answer the query:
     Documents:
