@@ -20,6 +20,7 @@ from searched_sets import only, questions
 
 from octant import selector
 from octant.calibration import area_under_roc, expected_calibration_error
+from octant.errors import InputError
 from octant.selectors import Calibration, JudgedSearches
 from octant.selectors.judgements import folds
 from octant.selectors.pool import Pool, pooled
@@ -121,7 +122,11 @@ def _weak(sets: Sequence[Asked]) -> tuple[str, dict, list[Bar]]:
             labelled, test = only(one.labelled, *systems), only(one.test, *systems)
             features, events = features_of(test, systems), outcomes(test, chooser, 5)
             for labels in LABELS:
-                drawn = [_detected(labelled, labels, draw, features, events) for draw in range(DRAWS)]
+                tried = [_detected(labelled, labels, draw, features, events) for draw in range(DRAWS)]
+                drawn = [pair for pair in tried if pair is not None]
+                if not drawn:  # too few weak retrievals among the labels: octant calibrate refuses that too
+                    rows.append([one.name, view, f"{events.mean():.0%}", labels, "refused", "refused"])
+                    continue
                 roc, error = (_spread([pair[place] for pair in drawn]) for place in (0, 1))
                 rows.append([one.name, view, f"{events.mean():.0%}", labels, shown(roc), shown(error)])
                 kept[f"{one.name}, {view}, {labels}"] = {"auroc": roc.as_json(), "error": error.as_json()}
@@ -136,9 +141,12 @@ def _weak(sets: Sequence[Asked]) -> tuple[str, dict, list[Bar]]:
 
 def _detected(
     labelled: JudgedSearches, labels: int, draw: int, features: np.ndarray, events: np.ndarray
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     places = np.random.default_rng(draw).choice(len(labelled), min(labels, len(labelled)), replace=False)
-    detector = Calibration.learn(labelled.at(np.sort(places)), selector("fuse"), seed=draw)
+    try:
+        detector = Calibration.learn(labelled.at(np.sort(places)), selector("fuse"), seed=draw)
+    except InputError:
+        return None
     said = detector.calibrator.probabilities(detector.model.logits(features))
     return area_under_roc(said, events), expected_calibration_error(said, events)
 
