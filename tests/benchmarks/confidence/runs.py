@@ -21,6 +21,7 @@ from octant import Ranking, selector
 from octant.calibration import area_under_roc, expected_calibration_error
 from octant.selectors import Calibration, JudgedSearches, Selector, evidence
 from octant.selectors.pool import Pool, ndcg, pooled
+from octant.selectors.weak_retrieval import outcomes
 from octant.statistics import Estimate, bootstrap_mean, paired_difference
 
 GROUPS = {
