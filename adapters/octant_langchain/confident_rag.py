@@ -102,6 +102,8 @@ class ConfidentRAG(RunnableSerializable[str, dict[str, Any]]):
             confidence.check_cascade(self._selector)
         self._names = self._checked_names()
         self._model = Model(self.llm, self.top_logprobs if self._selector.needs_logprobs else 0)
+        if self.calibration is not None:
+            self.calibration.check(self._selector.by, self._model.name, self._names)
 
     def _checked_names(self) -> tuple[str, ...]:
         known = tuple(self.retrievers if self._collection is None else self._collection.embeddings)

@@ -42,6 +42,12 @@ class Model:
         self._llm = llm
         self._told = llm.bind(logprobs=True, top_logprobs=top_logprobs) if top_logprobs else None
 
+    @property
+    def name(self) -> str | None:
+        """What the model is called; None where it does not say."""
+        told = (getattr(self._llm, attribute, None) for attribute in ("model_name", "model", "model_id"))
+        return next((name for name in told if isinstance(name, str) and name), None)
+
     def answer(
         self, prompt: PromptValue, config: RunnableConfig, *, streaming: bool
     ) -> flow.Flow[tuple[Any, list[str]]]:

@@ -327,6 +327,11 @@ def test_a_calibration_for_something_else_or_from_too_little_is_refused(tmp_path
         AnswerSelector("gini", calibration=learned)
     with pytest.raises(errors.MismatchError, match="made for the model m, not for n"):
         learned.check("average_logprob", "n")
+    of_two = calibrate_answers(AnswerSelector(), labelled(), on="questions", embeddings=["minilm", "bge"])
+    of_two.save(tmp_path / "two.json")
+    AnswerCalibration.load(tmp_path / "two.json").check("average_logprob", "n", ["bge", "minilm"])
+    with pytest.raises(errors.MismatchError, match="made for the embeddings bge, minilm, not for bm25, minilm"):
+        AnswerCalibration.load(tmp_path / "two.json").check("average_logprob", None, ["minilm", "bm25"])
     with pytest.raises(errors.InputError, match="at least 20 labels"):
         calibrate_answers(AnswerSelector(), labelled(10), on="questions")
     with pytest.raises(errors.InputError, match="every generation needs a label"):

@@ -37,6 +37,8 @@ class AnswerCalibration:
         For one answer before there are others, as a cascade sees it; None for ways that compare answers.
     model : str or None
         The model that generated them, where that was told.
+    embeddings : tuple of str
+        Names of the embeddings whose passages they were read from; empty where that was not told.
     """
 
     by: str
@@ -44,9 +46,12 @@ class AnswerCalibration:
     chosen: Calibrator
     each: Calibrator | None = field(default=None)
     model: str | None = None
+    embeddings: tuple[str, ...] = ()
 
-    def check(self, by: str, model: str | None = None) -> None:
-        """Refuse another way of choosing, or another model, than it was made for.
+    def check(self, by: str, model: str | None = None, embeddings: Sequence[str] = ()) -> None:
+        """Refuse another way of choosing, another model or other embeddings than it was made for.
+
+        What either side does not tell passes.
 
         Raises
         ------
@@ -57,11 +62,15 @@ class AnswerCalibration:
             raise MismatchError(f"the calibration was made for {self.by}, and answers are chosen by {by}: make another")
         if model is not None and self.model is not None and model != self.model:
             raise MismatchError(f"the calibration was made for the model {self.model}, not for {model}: make another")
+        if embeddings and self.embeddings and set(embeddings) != set(self.embeddings):
+            made, asked = (", ".join(sorted(names)) for names in (self.embeddings, embeddings))
+            raise MismatchError(f"the calibration was made for the embeddings {made}, not for {asked}: make another")
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON."""
         value = {
             "format": FORMAT, "version": VERSION, "by": self.by, "on": self.on, "model": self.model,
+            "embeddings": list(self.embeddings),
             "chosen": self.chosen.as_json(), "each": None if self.each is None else self.each.as_json(),
         }  # fmt: skip
         durable.write(Path(path), (json.dumps(value, indent=1) + "\n").encode())
@@ -80,7 +89,8 @@ class AnswerCalibration:
             found = (value["format"], value["version"])
             each = None if value["each"] is None else Calibrator.from_json(value["each"])
             texts = str(value["by"]), str(value["on"])
-            read = cls(*texts, Calibrator.from_json(value["chosen"]), each, value["model"])
+            model, embeddings = value["model"], tuple(map(str, value["embeddings"]))
+            read = cls(*texts, Calibrator.from_json(value["chosen"]), each, model, embeddings)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path} holds no calibration of answers ({error}): calibrate again") from error
         if found != (FORMAT, VERSION):
@@ -94,6 +104,7 @@ def calibrate_answers(
     *,
     on: str,
     model: str | None = None,
+    embeddings: Sequence[str] = (),
 ) -> AnswerCalibration:
     """Learn how often answers with a score are right.
 
@@ -105,7 +116,9 @@ def calibrate_answers(
     on : str
         What the questions are, e.g. ``"200 questions about our handbook"``.
     model : str, optional
-        The model that generated.
+        The model that generated, as :class:`octant_langchain.ConfidentRAG` finds it in ``model_name`` or ``model``.
+    embeddings : sequence of str, optional
+        Names of the embeddings whose passages were read.
 
     Raises
     ------
@@ -127,4 +140,5 @@ def calibrate_answers(
                 single.append(value)
                 single_rights.append(bool(label))
     each = fit_calibrator(np.array(single), np.array(single_rights)) if single else None
-    return AnswerCalibration(selector.by, on, fit_calibrator(np.array(scores), np.array(rights)), each, model)
+    chosen = fit_calibrator(np.array(scores), np.array(rights))
+    return AnswerCalibration(selector.by, on, chosen, each, model, tuple(embeddings))
