@@ -55,17 +55,17 @@ class LearnedPart(RerankerPart):
 
 
 class LearnedReranker(TrainedReranker):
-    """A small permutation-equivariant network over scores, gaps, ranks, words in common and density.
+    """A small permutation-equivariant network over scores, gaps, ranks and words in common.
 
     Learns in minutes on two cores, from judged queries or another reranker's rankings, and serves with numpy in about
     a millisecond for 100 candidates. It starts as the order of the search, and moves away from it only as far as
-    queries it did not learn from bear out. Whether density is read, and whether the model is linear, is decided on
-    such queries too.
+    queries it did not learn from bear out. Whether the model is linear is decided on such queries too.
 
     Parameters
     ----------
     vectors : bool
-        Read the candidates' vectors too, through a projection on their principal axes.
+        Read the candidates' vectors too: a projection on their principal axes, and, where that helps, how close
+        candidates lie to each other. Candidates then need vectors.
     """
 
     name = "learned"
@@ -86,9 +86,8 @@ class LearnedReranker(TrainedReranker):
         known = known.where(lambda one: len(set(one.found_gains.tolist())) > 1)
         if not known:
             return None
-        has_vectors = all(found.vector is not None for one in judged for found in one.ranking)
         branches = sorted({branch for one in known for found in one.ranking for branch in found.branch_scores})
-        features = FeatureSet(tuple(branches), has_vectors, PROJECTED if self.vectors else 0)
+        features = FeatureSet(tuple(branches), self.vectors, PROJECTED if self.vectors else 0)
         material = self._material(features, known, stopping)
         drafts = [
             _fitted(tried, hidden, material.only(features, tried), seed, work)
