@@ -105,7 +105,7 @@ def test_what_is_attached_to_the_collection_is_used(store: OctantVectorStore) ->
 
 
 def test_what_was_chosen_is_reranked(store: OctantVectorStore) -> None:
-    found = OctantRetriever(vectorstore=store, select="fuse", rerank="first_stage", k=2, fetch_k=5).invoke(QUESTION)
+    found = OctantRetriever(vectorstore=store, select="fuse", rerank="lexical", k=2, fetch_k=5).invoke(QUESTION)
     assert len(found) == 2
     assert decision(found).chosen == "small + large"
     assert "relevance_score" in found[0].metadata
