@@ -40,7 +40,7 @@ SPECS = {
     "pairwise(heap)": 5, "pairwise(sliding)": 5, "first_stage > pairwise(all, top=30)": 5,
 }  # fmt: skip
 """And for how many queries of each year; None is all."""
-REPEATS = {WINDOW: 3, TOURNAMENT: 3}
+REPEATS = {WINDOW: 10, TOURNAMENT: 10}
 """Runs with fresh noise, where a bar depends on them; quality is their mean, query by query."""
 SHOWN, MEASURED = 32, 4
 """Tokens of a passage shown in part, and the queries on which it is measured what that hides."""
