@@ -19,6 +19,7 @@ from octant.cutoffs.maps import Real
 from octant.cutoffs.measures import Ordered, gain_over
 from octant.cutoffs.network import FIXED, Normal, Shape, Weights
 from octant.cutoffs.pairs import Pairs
+from octant.quantizers.blas import one_thread
 from octant.statistics import Estimate
 from octant.work import Work
 
@@ -89,6 +90,7 @@ def shapes(probe: int, hidden: int) -> list[Shape]:
     return [alone, *([replace(alone, hidden=hidden)] if hidden else []), Shape(probe=probe, hidden=hidden)]
 
 
+@one_thread()
 def choose(pairs: Pairs, tries: Sequence[Shape], families: Sequence[str], *, seed: int, work: Work) -> Choice:
     """Choose among ``tries``, decays and ``families``, or a fixed map where none is surely better; fit on all queries.
 
