@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from octant.cli.calibrate_report import as_html, as_text
-from octant.cli.options import LOCATION, ApiKey, Embeddings, Location, Name, client_options, open_any
+from octant.cli.options import LOCATION, ApiKey, Embeddings, Groups, Location, Name, SomeQrels, client_options, open_any
 from octant.cli.output import AsJson, echo_json, note
 from octant.cli.several import Models
 from octant.collection import Collection
@@ -38,18 +38,8 @@ def calibrate(
             help='Questions, {"_id", "text"} a line; gzipped or not. Without them: sentences of passages.',
         ),
     ] = None,
-    qrels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="A .tsv of question id, document id and grade that judges them.", show_default=False
-        ),
-    ] = None,
-    groups: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="Question id and group between tabs: a group is never split.", show_default=False
-        ),
-    ] = None,
+    qrels: SomeQrels = None,
+    groups: Groups = None,
     pseudo: Annotated[
         int | None, typer.Option(min=1, help="How many sentences of passages to ask for instead.", show_default=False)
     ] = None,

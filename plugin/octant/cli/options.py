@@ -38,6 +38,31 @@ Embeddings = Annotated[
         show_default=False,
     ),
 ]
+Collected = Annotated[
+    str, typer.Option("--collection", metavar="NAME", help="The collection to train for.", show_default=False)
+]
+_QUERIES = typer.Option(metavar="FILE", help='Questions, {"_id", "text"} a line; gzipped or not.', show_default=False)
+_QRELS = typer.Option(
+    metavar="FILE", help="A .tsv of question id, document id and grade that judges them.", show_default=False
+)
+Queries = Annotated[str, _QUERIES]
+Qrels = Annotated[str, _QRELS]
+SomeQueries = Annotated[str | None, _QUERIES]
+SomeQrels = Annotated[str | None, _QRELS]
+Groups = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Question id and group between tabs: a group is never split.", show_default=False
+    ),
+]
+Teacher = Annotated[
+    str | None,
+    typer.Option(metavar="SPEC", help="Learn this reranker's order instead of the judgements.", show_default=False),
+]
+TrainedFile = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write what was learned to a file too.", show_default=False)
+]
+Attach = Annotated[bool, typer.Option(help="Keep what was learned with the collection.")]
 
 LOCATION = "octant-data"
 DEFAULT_MODEL = MINILM

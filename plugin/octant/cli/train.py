@@ -9,7 +9,22 @@ import typer
 from typer.core import TyperGroup
 
 from octant.chat_models import chat_model
-from octant.cli.options import LOCATION, ApiKey, Embedding, Location, client_options, open_collection, recorded_model
+from octant.cli.options import (
+    LOCATION,
+    ApiKey,
+    Attach,
+    Collected,
+    Embedding,
+    Groups,
+    Location,
+    Qrels,
+    Queries,
+    Teacher,
+    TrainedFile,
+    client_options,
+    open_collection,
+    recorded_model,
+)
 from octant.cli.output import AsJson, echo_json
 from octant.cli.reranking import Llm
 from octant.cli.search import SearchMode
@@ -47,38 +62,18 @@ def train_reranker(
     spec: Annotated[
         str, typer.Argument(metavar="RERANKER", help="learned, learned(vectors=true), refine …", show_default=False)
     ],
-    collection: Annotated[
-        str, typer.Option("--collection", metavar="NAME", help="The collection to train for.", show_default=False)
-    ],
-    queries: Annotated[
-        str,
-        typer.Option(metavar="FILE", help='Questions, {"_id", "text"} a line; gzipped or not.', show_default=False),
-    ],
-    qrels: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE", help="A .tsv of question id, document id and grade that judges them.", show_default=False
-        ),
-    ],
-    groups: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="Question id and group between tabs: a group is never split.", show_default=False
-        ),
-    ] = None,
+    collection: Collected,
+    queries: Queries,
+    qrels: Qrels,
+    groups: Groups = None,
     location: Location = LOCATION,
     embedding: Embedding = None,
-    teacher: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Learn this reranker's order instead of the judgements.", show_default=False),
-    ] = None,
+    teacher: Teacher = None,
     llm: Llm = None,
     mode: Annotated[SearchMode, typer.Option(help="How candidates are searched.")] = SearchMode.dense,
     depth: Annotated[int, typer.Option("--depth", min=2, help="Candidates of a question.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
-    out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write what was learned to a file too.", show_default=False)
-    ] = None,
+    out: TrainedFile = None,
     adopt: Annotated[
         str | None,
         typer.Option(
@@ -87,7 +82,7 @@ def train_reranker(
             show_default=False,
         ),
     ] = None,
-    attach: Annotated[bool, typer.Option(help="Keep what was learned with the collection.")] = True,
+    attach: Attach = True,
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from octant.chat_models import chat_model
-from octant.cli.options import LOCATION, ApiKey, Embedding, Location, client_options, open_collection, recorded_model
+from octant.cli.options import (
+    LOCATION,
+    ApiKey,
+    Attach,
+    Collected,
+    Embedding,
+    Groups,
+    Location,
+    SomeQrels,
+    SomeQueries,
+    TrainedFile,
+    client_options,
+    open_collection,
+    recorded_model,
+)
 from octant.cli.output import AsJson, echo_json
 from octant.cli.reranking import Llm
 from octant.collection import Collection
@@ -17,25 +31,10 @@ from octant.reranking import reranker
 
 
 def train_cutoff(
-    collection: Annotated[
-        str, typer.Option("--collection", metavar="NAME", help="The collection to train for.", show_default=False)
-    ],
-    queries: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help='Questions, {"_id", "text"} a line; gzipped or not.', show_default=False),
-    ] = None,
-    qrels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="A .tsv of question id, document id and grade that judges them.", show_default=False
-        ),
-    ] = None,
-    groups: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="Question id and group between tabs: a group is never split.", show_default=False
-        ),
-    ] = None,
+    collection: Collected,
+    queries: SomeQueries = None,
+    qrels: SomeQrels = None,
+    groups: Groups = None,
     pseudo: Annotated[
         int | None,
         typer.Option(
@@ -68,10 +67,8 @@ def train_cutoff(
     seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
     location: Location = LOCATION,
     embedding: Embedding = None,
-    out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write what was learned to a file too.", show_default=False)
-    ] = None,
-    attach: Annotated[bool, typer.Option(help="Keep what was learned with the collection.")] = True,
+    out: TrainedFile = None,
+    attach: Attach = True,
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:

@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from octant.chat_models import chat_model
-from octant.cli.options import LOCATION, ApiKey, Embedding, Location, client_options, open_collection, recorded_model
+from octant.cli.options import (
+    LOCATION,
+    ApiKey,
+    Collected,
+    Embedding,
+    Groups,
+    Location,
+    Qrels,
+    Queries,
+    Teacher,
+    client_options,
+    open_collection,
+    recorded_model,
+)
 from octant.cli.output import AsJson, echo_json
 from octant.cli.reranking import Llm
 from octant.collection import Collection
@@ -21,19 +34,9 @@ from octant.work import Work
 
 
 def train_e2rank(
-    collection: Annotated[
-        str, typer.Option("--collection", metavar="NAME", help="The collection to train for.", show_default=False)
-    ],
-    queries: Annotated[
-        str,
-        typer.Option(metavar="FILE", help='Questions, {"_id", "text"} a line; gzipped or not.', show_default=False),
-    ],
-    qrels: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE", help="A .tsv of question id, document id and grade that judges them.", show_default=False
-        ),
-    ],
+    collection: Collected,
+    queries: Queries,
+    qrels: Qrels,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Folder to be made for the model.", show_default=False)
     ] = None,
@@ -47,16 +50,8 @@ def train_e2rank(
     ] = None,
     location: Location = LOCATION,
     model: Embedding = None,
-    groups: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="Question id and group between tabs: a group is never split.", show_default=False
-        ),
-    ] = None,
-    teacher: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Learn this reranker's order instead of the judgements.", show_default=False),
-    ] = None,
+    groups: Groups = None,
+    teacher: Teacher = None,
     llm: Llm = None,
     depth: Annotated[int, typer.Option("--depth", min=2, help="Candidates of a question.")] = 20,
     passages: Annotated[int, typer.Option(help="Most passages in a prompt.")] = 20,

@@ -265,6 +265,8 @@ class Selector(ABC):
             If this selector learns nothing, or another kind of it learned that.
         MismatchError
             If either was made for other embeddings.
+        ArtifactError
+            If an array that this selector writes is missing, or of another shape.
         """
         twin = copy.copy(self)
         if learned is not None:
@@ -272,6 +274,7 @@ class Selector(ABC):
                 raise InputError(f"{self!r} learns nothing: what was learned by {learned.spec!r} is of no use to it")
             if learned.spec != repr(self):
                 raise InputError(f"{self!r} cannot use what was learned by {learned.spec!r}: name the same selector")
+            self._check_arrays(learned)
             twin._learned = learned
         if calibration is not None:
             twin._calibration = calibration
@@ -291,6 +294,10 @@ class Selector(ABC):
         return str(Call.of(self.name, self))
 
     # -- how it is done ------------------------------------------------------------------------
+
+    def _check_arrays(self, learned: LearnedSelection) -> None:
+        """Refuse what was learned where its arrays are not those that this selector writes; learners override it."""
+        del learned
 
     def _decided(self, rankings: Rankings, k: int | None, *, stopped: bool = False) -> Selected:
         """The decision; ``stopped`` where other embeddings could have been asked and were not needed."""

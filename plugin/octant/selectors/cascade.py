@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,14 +12,13 @@ from typing_extensions import Self
 from octant.errors import ArtifactError, InputError
 from octant.flow import Flow
 from octant.rankings import Rankings
-from octant.records import EmbeddingIdentity, Ranking
+from octant.records import Ranking
 from octant.selectors import evidence
 from octant.selectors.base import DEPTH, Ask, Choice, Selected, Selector, check_k, cut, marked, names_of, sound
 from octant.selectors.judgements import JudgedSearch, JudgedSearches
 from octant.selectors.learned import LearnedSelection
 from octant.selectors.pool import pooled
 from octant.selectors.signals import Floats
-from octant.selectors.weak_retrieval import Calibration
 from octant.statistics import bootstrap_mean
 from octant.trained import Figure, Origin, TrainingReport
 
@@ -121,30 +120,11 @@ class Cascade(Selector):
         twin._learned = LearnedSelection(origin, names, judged.identities, depth, state)
         return twin
 
-    def using(
-        self,
-        learned: LearnedSelection | None = None,
-        calibration: Calibration | None = None,
-        *,
-        identities: Mapping[str, EmbeddingIdentity | None] | None = None,
-        corpus: str | None = None,
-    ) -> Self:
-        """As :meth:`Selector.using`.
-
-        Raises
-        ------
-        InputError, MismatchError
-            As there.
-        ArtifactError
-            If an array is missing, or of another shape.
-        """
-        twin = super().using(learned, calibration, identities=identities, corpus=corpus)
-        if learned is not None:
-            stages, width = len(learned.embeddings) - 1, len(evidence.DISPERSION)
-            wanted = {"mean": (stages, width), "scale": (stages, width), "thresholds": (stages,)}
-            if {name: value.shape for name, value in learned.state.items()} != wanted:
-                raise ArtifactError(f"what was learned by {learned.spec!r} does not hold its thresholds: learn again")
-        return twin
+    def _check_arrays(self, learned: LearnedSelection) -> None:
+        stages, width = len(learned.embeddings) - 1, len(evidence.DISPERSION)
+        wanted = {"mean": (stages, width), "scale": (stages, width), "thresholds": (stages,)}
+        if {name: value.shape for name, value in learned.state.items()} != wanted:
+            raise ArtifactError(f"what was learned by {learned.spec!r} does not hold its thresholds: learn again")
 
     def _select(self, rankings: Rankings) -> Choice:
         """Of rankings that are all there: the first that is sure enough, or the last."""

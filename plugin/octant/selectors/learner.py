@@ -12,7 +12,6 @@ from typing_extensions import Self
 
 from octant.errors import ArtifactError, InputError
 from octant.rankings import Rankings
-from octant.records import EmbeddingIdentity
 from octant.selectors import evidence
 from octant.selectors.base import DEPTH, Selector
 from octant.selectors.judgements import JudgedSearches
@@ -23,7 +22,7 @@ from octant.statistics import Estimate, bootstrap_mean
 from octant.trained import Figure, Origin, TrainingReport
 
 if TYPE_CHECKING:
-    from octant.selectors.weak_retrieval import Calibration
+    pass
 
 LEAST = 10
 """Queries with something relevant, below which nothing is learned."""
@@ -75,28 +74,6 @@ class Learner(Selector):
         origin = Origin(repr(self), None, "", report, corpora)
         twin = copy.copy(self)
         twin._learned = LearnedSelection(origin, names, judged.identities, depth, state)
-        return twin
-
-    def using(
-        self,
-        learned: LearnedSelection | None = None,
-        calibration: Calibration | None = None,
-        *,
-        identities: Mapping[str, EmbeddingIdentity | None] | None = None,
-        corpus: str | None = None,
-    ) -> Self:
-        """As :meth:`Selector.using`; what was learned must have the arrays that this selector writes.
-
-        Raises
-        ------
-        InputError, MismatchError
-            As there.
-        ArtifactError
-            If an array is missing, or of another shape.
-        """
-        twin = super().using(learned, calibration, identities=identities, corpus=corpus)
-        if learned is not None:
-            self._check_arrays(learned)
         return twin
 
     def _check_arrays(self, learned: LearnedSelection) -> None:
