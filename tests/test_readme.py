@@ -14,8 +14,9 @@ import pytest
 
 import octant
 import octant_langchain
+from octant.config import read_config
 
-SHOWN = {"bash", "text", "json", "toml", "console"}
+SHOWN = {"bash", "text", "json", "toml", "yaml", "console"}
 FENCE = re.compile(r"(?:^<!-- (?P<mark>[^\n]+?) -->\n+)?^```(?P<language>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S)
 
 
@@ -47,6 +48,14 @@ def test_blocks_are_found_with_their_marks_and_lines() -> None:
 def test_every_block_has_a_language_that_is_run_or_known(readme: list[Block]) -> None:
     unknown = [(block.line, block.language) for block in readme if block.language not in SHOWN | {"python"}]
     assert unknown == []
+
+
+def test_yaml_blocks_are_configurations(readme: list[Block], tmp_path: Path) -> None:
+    shown = [block.body for block in readme if block.language == "yaml"]
+    assert shown, "the README shows no configuration"
+    for body in shown:
+        (tmp_path / "octant.yaml").write_text(body)
+        assert read_config(tmp_path / "octant.yaml", {}).collection
 
 
 def test_python_blocks_run_in_order(
