@@ -185,7 +185,7 @@ def test_eval_refuses_what_makes_no_sense(dataset: Path, tmp_path: Path) -> None
     assert refuse("eval", dataset) == "nothing to measure: pass --represent SPEC, or --rerank SPEC"
     assert refuse("eval", dataset, "--represent", "turbo8", "--questions", 3).startswith("--questions is about rerank")
     both = refuse("eval", dataset, "--rerank", "first_stage", "--represent", "turbo8", "--represent", "turbo4")
-    assert both == "--rerank compares rerankers over one --represent, got 2"
+    assert both == "--rerank and --cutoff compare over one --represent, got 2"
     archive = tmp_path / "x.npz"
     np.savez(archive, ids=np.arange(300).astype(str), vectors=np.ones((300, 4), np.float32))
     assert "has no texts with judgements" in refuse("eval", archive, "--rerank", "first_stage")
