@@ -59,7 +59,7 @@ SPECS = {
     "turbo4": ["turbo4"],
     "turbo8": ["turbo8"],
     "uint8": ["uint8"],
-    "umap": ["umap(4, neighbours=8)"],
+    "umap": ["umap(8)"],
     "whiten": ["whiten(16)", "whiten(16)|turbo8|bq(1)", "whiten(16)|int4"],
 }
 

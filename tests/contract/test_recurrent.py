@@ -84,14 +84,15 @@ def test_mlps_as_published_learn_from_nothing_but_vectors(contrast: str, points:
 def test_an_mlp_decoder_is_bytes_of_a_smaller_error() -> None:
     """On vectors that few numbers decide, though not linearly, the signs say more than their sum."""
     rng = np.random.default_rng(4)
-    inner, outer = rng.normal(size=(3, 64)), rng.normal(size=(64, DIM)) / 8
-    x = unit_rows((np.tanh(rng.normal(size=(1200, 3)) @ inner) @ outer).astype(np.float32))
-    codec = RecurrentBinary(DIM, 0, decoder="mlp", steps=150, hidden=32).fit(x)
+    inner, outer = rng.normal(size=(2, 64)), rng.normal(size=(64, DIM)) / 8
+    x = unit_rows((np.tanh(rng.normal(size=(1200, 2)) @ inner) @ outer).astype(np.float32))
+    # Enough steps that the order in which a processor adds up does not decide: about .93 is reached.
+    codec = RecurrentBinary(DIM, 0, decoder="mlp", steps=600, hidden=64).fit(x)
     codes = codec.encode(x)
     assert codes.dtype == np.uint8
     assert codes.shape == (1200, DIM // 8)
     plain = codec.mean_ + np.where(codec.symmetric(x).integers() > 0, 1, -1) @ codec.decoder_
-    assert np.square(x - codec.decode(codes)).sum() < 0.995 * np.square(x - plain).sum()
+    assert np.square(x - codec.decode(codes)).sum() < 0.98 * np.square(x - plain).sum()
 
 
 def test_real_queries_take_part(points: tuple[Any, Any]) -> None:

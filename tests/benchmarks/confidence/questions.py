@@ -155,6 +155,17 @@ def _spread(values: Sequence[float]) -> Estimate:
     return Estimate(float(np.mean(values)), float(np.min(values)), float(np.max(values)))
 
 
+def _recalibrated(detector: Calibration, labelled: JudgedSearches, chooser: object) -> tuple[Calibration, int]:
+    """From 50 labels, or from as many more as it takes to have seen three weak retrievals."""
+    for labels in LABELS:
+        try:
+            return detector.recalibrated(labelled[:labels], chooser), labels
+        except InputError:
+            if labels == LABELS[-1]:
+                raise
+    raise InputError("there is nothing to recalibrate with")
+
+
 def _transferred(sets: Sequence[Asked]) -> tuple[str, dict, list[Bar]]:
     """A calibration that was made on another index: as it is, and recalibrated from 50 labels."""
     rows, kept = [], {}
@@ -166,14 +177,14 @@ def _transferred(sets: Sequence[Asked]) -> tuple[str, dict, list[Bar]]:
         for source, detector in detectors.items():
             if source == one.name:
                 continue
-            again = detector.recalibrated(only(one.labelled, *SYSTEMS)[:50], chooser)
+            again, labels = _recalibrated(detector, only(one.labelled, *SYSTEMS), chooser)
             said = {label: part.calibrator.probabilities(part.model.logits(features)) for label, part in
                     (("as it is", detector), ("recalibrated", again))}  # fmt: skip
             errors = {label: expected_calibration_error(p, events) for label, p in said.items()}
             off = float(abs(said["as it is"].mean() - events.mean()))
             roc = area_under_roc(said["recalibrated"], events)
             told = [f"{value:.3f}" for value in (roc, errors["as it is"], off, errors["recalibrated"])]
-            rows.append([f"{source} -> {one.name}", *told])
+            rows.append([f"{source} -> {one.name}", *told, labels])
             kept[f"{source} -> {one.name}"] = {"auroc": roc, **errors}
-    header = ["calibrated on another index", "AUROC", "error as it is", "mean off by", "error after 50 labels"]
+    header = ["calibrated on another index", "AUROC", "error as it is", "mean off by", "recalibrated", "labels"]
     return table(header, rows), {"transferred": kept}, []
