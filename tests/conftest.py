@@ -12,6 +12,10 @@ from hypothesis import HealthCheck, settings
 # Before any test module imports transformers, which reads these when it is imported.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many processes as cores already: threads of theirs would only wait for each other, ten times as long.
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")
 
 # How long an example takes says something about the machine, not about the code; and what fails once fails again.
 settings.register_profile(
