@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from made_lessons import CORPUS, MODEL, embed, lessons
 from octant import Candidate, Ranking, reranker
 from octant.errors import ArtifactError, InputError, MismatchError, RerankError
+from octant.judged import Judged, JudgedRankings
 from octant.rerankers.assemble import assembled
 from octant.rerankers.features import FeatureSet
 from octant.rerankers.trained import RerankerPart, TrainedReranker
@@ -321,28 +323,85 @@ def test_hybrid_rankings_bring_the_scores_of_their_branches() -> None:
     assert at_home(part).rerank(one.query, one.ranking).ids[0] in one.gains
 
 
+# -- the cosine with the query, where the search did not rank by it ------------------------------
+
+
+def by_words(judged: JudgedRankings) -> JudgedRankings:
+    """As a search by words found them, whose texts say nothing about what is relevant."""
+
+    def silent(one: Judged) -> Judged:
+        found = tuple(replace(candidate, text="sea") for candidate in one.ranking)
+        return replace(one, ranking=replace(one.ranking, candidates=found))
+
+    return replace(judged, queries=tuple(map(silent, judged)), first_stage="sparse")
+
+
+def asked_of(texts: Sequence[str]) -> np.ndarray:
+    """The vectors that the made-up questions have."""
+    known = {one.query: one.vector for one in UNSEEN}
+    return np.stack([known.get(text, embed([text])[0]) for text in texts])
+
+
+@pytest.fixture(scope="module")
+def after_words() -> RerankerPart:
+    made = assembled("learned(vectors=true)")
+    assert isinstance(made, TrainedReranker)
+    return made.train(replace(by_words(lessons(100)), embedding=None))
+
+
+def test_after_a_search_by_words_learned_reads_how_close_candidates_are_to_the_query(
+    after_words: RerankerPart, parts: dict[str, RerankerPart]
+) -> None:
+    assert "cosines with the query" in after_words.report.learned
+    assert "cosines" not in parts["learned(vectors=true)"].report.learned, "a dense search has ranked by them"
+    assert not after_words.report.no_change
+    made = reranker(after_words.spec, embedding=asked_of, trained=after_words, collection=Place())
+    found = [made.rerank(one.query, one.ranking) for one in by_words(UNSEEN)]
+    first = np.mean([done.ids[0] in one.gains for done, one in zip(found, UNSEEN, strict=True)])
+    assert first > 0.5
+    assert first > np.mean([one.ranking.ids[0] in one.gains for one in UNSEEN]) + 0.3
+
+
+def test_a_cosine_with_the_query_needs_a_model_to_embed_it(after_words: RerankerPart) -> None:
+    one = by_words(UNSEEN)[0]
+    made = reranker(after_words.spec, trained=after_words, collection=Place())
+    with pytest.raises(InputError, match="embeds texts: pass embedding="):
+        made.rerank(one.query, one.ranking)
+
+
+def test_the_model_that_embeds_the_query_must_be_the_one_it_was_trained_with(after_words: RerankerPart) -> None:
+    one = by_words(UNSEEN)[0]
+    foreign = type(after_words)(replace(after_words.origin, embedding=MODEL), after_words.header, after_words.arrays)
+    made = reranker(after_words.spec, embedding=asked_of, trained=foreign, collection=Place())
+    done = made.rerank(one.query, one.ranking)
+    assert done.ids == one.ranking.ids
+    assert done.report is not None
+    assert "made_lessons.embed" in str(done.report.failure)
+
+
 # -- what is known of each candidate -------------------------------------------------------------
 
 
 @settings(max_examples=40)
 @given(
     st.integers(2, 14), st.lists(st.integers(0, 3), min_size=14, max_size=14), st.randoms(use_true_random=False),
-    st.booleans(),
+    st.booleans(), st.booleans(),
 )  # fmt: skip
 def test_features_do_not_depend_on_the_order_of_the_candidates(
-    n: int, scores: list[int], random: Any, density: bool
+    n: int, scores: list[int], random: Any, density: bool, cosine: bool
 ) -> None:
     base = lessons(1, depth=14)[0].ranking.candidates[:n]
     found = [replace(one, score=score / 3) for one, score in zip(base, scores, strict=False)]
-    features = FeatureSet(("dense",), density, 4)
+    features = FeatureSet(("dense",), density, 4, cosine)
     projection = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
+    asked = projection[:, 0]
     words = WordCounts()
-    x = features.of("the rare0 sea", Ranking(tuple(found)), words, projection)
+    x = features.of("the rare0 sea", Ranking(tuple(found)), words, projection, asked)
     assert x.shape == (n, len(features.names))
     assert np.isfinite(x).all()
     order = list(range(n))
     random.shuffle(order)
-    again = features.of("the rare0 sea", Ranking(tuple(found[place] for place in order)), words, projection)
+    again = features.of("the rare0 sea", Ranking(tuple(found[place] for place in order)), words, projection, asked)
     np.testing.assert_allclose(again, x[order], atol=2e-5)
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from octant.errors import InputError
 from octant.records import FloatArray, Ranking
-from octant.rerankers.rocchio import stacked
+from octant.rerankers.rocchio import cosines, stacked
 from octant.rerankers.words import WordCounts, overlap
 
 _SIGNAL = ("standardised", "gap to the best", "gap above", "gap below", "1/rank", "log rank")
@@ -33,19 +34,24 @@ class FeatureSet:
         Whether it reads how close candidates lie to each other: they need vectors then.
     projected : int
         How many coordinates of a projection of the vectors are features, 0 for none.
+    cosine : bool
+        Whether it reads the cosine of each candidate with the query: they need vectors, and so does the query. What a
+        search by words knows nothing of; a dense search has ranked by it.
     """
 
     branches: tuple[str, ...] = ()
     density: bool = False
     projected: int = 0
+    cosine: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """A name for every column."""
-        signals = ("search", "words", *self.branches)
+        signals = ("search", "words", *(["cosine"] if self.cosine else []), *self.branches)
         columns = [f"{signal}: {part}" for signal in signals for part in _SIGNAL]
         columns += [f"search: {part}" for part in ("score", *_OF_LIST)]
         columns += ["words: coverage", "words: best coverage", "words: log length"]
+        columns += ["cosine: score"] if self.cosine else []
         columns += [f"{branch}: found" for branch in self.branches]
         if self.density:
             columns += ["density: mean cosine", "density: best", "density: centre"]
@@ -56,9 +62,16 @@ class FeatureSet:
     @property
     def reads_vectors(self) -> bool:
         """Whether candidates need vectors."""
-        return self.density or self.projected > 0
+        return self.density or self.projected > 0 or self.cosine
 
-    def of(self, query: str, ranking: Ranking, words: WordCounts, projection: FloatArray | None = None) -> FloatArray:
+    def of(
+        self,
+        query: str,
+        ranking: Ranking,
+        words: WordCounts,
+        projection: FloatArray | None = None,
+        asked: FloatArray | None = None,
+    ) -> FloatArray:
         """Features (n, len(names)) float32 of the n candidates.
 
         Parameters
@@ -68,6 +81,13 @@ class FeatureSet:
         words : WordCounts
         projection : (dim, projected) float32, optional
             Where there are projected coordinates.
+        asked : (dim,) float32, optional
+            The query's vector, where cosines are read.
+
+        Raises
+        ------
+        InputError
+            If cosines are read and ``asked`` is not there.
         """
         scores = np.array(ranking.scores, np.float32)
         known = np.isfinite(scores)
@@ -75,12 +95,14 @@ class FeatureSet:
             scores = np.where(known, scores, scores[known].min() if known.any() else 0).astype(np.float32)
         shared = overlap(query, words.of([candidate.text for candidate in ranking]))
         by_branch = [_branch(ranking, branch) for branch in self.branches]
-        signals = np.stack([scores, shared.bm25, *[found[0] for found in by_branch]])
+        vectors = stacked(ranking) if self.reads_vectors else np.zeros((len(scores), 0), np.float32)
+        compared = [_cosines(asked, vectors)] if self.cosine else []
+        signals = np.stack([scores, shared.bm25, *compared, *[found[0] for found in by_branch]])
         columns = [*_signals(signals), scores, *_of_list(scores), shared.coverage]
         columns += [np.full_like(scores, shared.coverage.max()), np.log1p(shared.length)]
+        columns += compared
         columns += [found[1] for found in by_branch]
         if self.reads_vectors:
-            vectors = stacked(ranking)
             centre = _centre(vectors, scores)
             if self.density:
                 columns += _density(vectors, centre, scores)
@@ -126,6 +148,12 @@ def _branch(ranking: Ranking, branch: str) -> tuple[FloatArray, FloatArray]:
     found &= np.isfinite(scores)
     lowest = scores[found].min() if found.any() else 0.0
     return np.where(found, scores, lowest).astype(np.float32), found.astype(np.float32)
+
+
+def _cosines(asked: FloatArray | None, vectors: FloatArray) -> FloatArray:
+    if asked is None:
+        raise InputError("these features compare the candidates with the query's vector, got none")
+    return cosines(asked, vectors)
 
 
 def _centre(vectors: FloatArray, scores: FloatArray) -> FloatArray:

@@ -51,7 +51,10 @@ class LearnedPart(RerankerPart):
     def features(self) -> FeatureSet:
         """Which features it reads."""
         header = self.header["features"]
-        return FeatureSet(tuple(map(str, header["branches"])), bool(header["density"]), int(header["projected"]))
+        return FeatureSet(
+            tuple(map(str, header["branches"])), bool(header["density"]), int(header["projected"]),
+            bool(header.get("cosine", False)),
+        )  # fmt: skip
 
 
 class LearnedReranker(TrainedReranker):
@@ -65,7 +68,8 @@ class LearnedReranker(TrainedReranker):
     ----------
     vectors : bool
         Read the candidates' vectors too: a projection on their principal axes, and, where that helps, how close
-        candidates lie to each other. Candidates then need vectors.
+        candidates lie to each other. Candidates then need vectors. After a search that did not rank by their cosine
+        with the query, it reads this cosine too, and embeds the query.
     """
 
     name = "learned"
@@ -87,7 +91,9 @@ class LearnedReranker(TrainedReranker):
         if not known:
             return None
         branches = sorted({branch for one in known for found in one.ranking for branch in found.branch_scores})
-        features = FeatureSet(tuple(branches), self.vectors, PROJECTED if self.vectors else 0)
+        cosine = self.vectors and not judged.first_stage.startswith("dense")
+        cosine = cosine and all(one.vector is not None for one in judged)
+        features = FeatureSet(tuple(branches), self.vectors, PROJECTED if self.vectors else 0, cosine)
         material = self._material(features, known, stopping)
         drafts = [
             _fitted(tried, hidden, material.only(features, tried), seed, work)
@@ -98,18 +104,19 @@ class LearnedReranker(TrainedReranker):
         density = ", how close candidates lie to each other" if best.features.density else ""
         form = "a network of two layers" if "w1" in best.weights else "a linear model"
         vectors = f", {best.features.projected} coordinates of the vectors" if best.features.projected else ""
-        what = f"{form} over scores, gaps, ranks, words in common{density}{vectors}"
+        cosines = ", cosines with the query" if best.features.cosine else ""
+        what = f"{form} over scores, gaps, ranks, words in common{cosines}{density}{vectors}"
         return Learned(
             {"features": {
                 "branches": list(best.features.branches), "density": best.features.density,
-                "projected": best.features.projected,
+                "projected": best.features.projected, "cosine": best.features.cosine,
             }},
             best.weights, what,
         )  # fmt: skip
 
     def _material(self, features: FeatureSet, known: JudgedRankings, stopping: JudgedRankings) -> _Material:
         projection = _projection(known, features.projected) if features.projected else None
-        rows = [features.of(one.query, one.ranking, self._words, projection) for one in (*known, *stopping)]
+        rows = [features.of(one.query, one.ranking, self._words, projection, one.vector) for one in (*known, *stopping)]
         examples = [Example(x, one.found_gains) for x, one in zip(rows, known, strict=False)]
         mean, spread = scaling(examples)
         scaled_rows = [scaled(x, mean, spread) for x in rows]
@@ -118,11 +125,13 @@ class LearnedReranker(TrainedReranker):
 
     # -- serving -------------------------------------------------------------------------------
 
+    def _reads_query(self, part: RerankerPart) -> bool:
+        return isinstance(part, LearnedPart) and bool(part.arrays) and part.features.cosine
+
     def _scores(self, part: RerankerPart, query: str, ranking: Ranking, vector: FloatArray | None) -> FloatArray:
-        del vector
         features = part.features if isinstance(part, LearnedPart) else FeatureSet()
         weights = part.arrays
-        x = features.of(query, ranking, self._words, weights.get("projection"))
+        x = features.of(query, ranking, self._words, weights.get("projection"), vector)
         return forward(weights, scaled(x, weights["mean"], weights["spread"]))
 
     def _unlike(self, part: RerankerPart, ranking: Ranking) -> str | None:

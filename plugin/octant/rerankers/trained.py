@@ -209,15 +209,22 @@ class TrainedReranker(Reranker):
         return super()._lacks(settings)
 
     def _rerank(self, query: str, ranking: Ranking, run: Run) -> Flow[Order]:
-        embedder = run.embedder if self.needs_embedder else None
-        part = yield from run.shelf.find(self.part, repr(self), embedder)
+        part = yield from run.shelf.find(self.part, repr(self), run.embedder if self.needs_embedder else None)
         reason = part.untried_on((yield from run.shelf.corpus())) or self._unlike(part, ranking)
         if reason is not None:
             run.remark(f"the order is as it was: {reason}")
             return Order.unchanged(len(ranking))
-        vector = None if embedder is None else (yield from embedder.embed_queries([query]))[0]
+        vector = None
+        if self._reads_query(part):
+            part.check_embedding((yield from step(lambda: run.embedder.identity)))
+            vector = (yield from run.embedder.embed_queries([query]))[0]
         scores = yield from step(lambda: self._scores(part, query, ranking, vector))
         return Order.by_score(scores.tolist(), self.score_kind)
+
+    def _reads_query(self, part: RerankerPart) -> bool:
+        """Whether ``part`` compares candidates with the query's vector, which then has to be made."""
+        del part
+        return self.needs_embedder
 
     def _unlike(self, part: RerankerPart, ranking: Ranking) -> str | None:
         """Why ``ranking`` is no such ranking as it was trained on; None where it is."""
