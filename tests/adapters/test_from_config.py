@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -110,6 +111,17 @@ async def test_abstaining_returns_nothing_and_tells_why(folder: Path) -> None:
     assert await made.ainvoke(QUERY, {"callbacks": [told]}) == []
     assert [name for name, _ in told.events] == ["octant_decision", "octant_decision"]
     assert "is below 1.00: nothing is returned" in str(told.events[0][1])
+    made.vectorstore.close()
+
+
+def test_a_confidence_at_the_threshold_is_not_withheld(folder: Path) -> None:
+    made = retriever(folder, confidence={"abstain_below": 0})
+    exactly = made.invoke(QUERY)[0].metadata["octant_decision"]["confidence"]
+    assert 0 < exactly < 1
+    made.abstain_below = exactly
+    assert made.invoke(QUERY)
+    made.abstain_below = math.nextafter(exactly, 1)
+    assert made.invoke(QUERY) == []
     made.vectorstore.close()
 
 

@@ -266,6 +266,23 @@ def test_a_cascade_does_not_stop_with_what_would_be_withheld() -> None:
     assert (asked, chosen.text) == (["minilm", "bge"], "Paris")
 
 
+def test_a_confidence_at_the_threshold_is_enough() -> None:
+    exactly = Cascade(0).accepts(AnswerSelector(), SURE)
+    assert exactly is not None
+    assert 0 < exactly < 1
+    above = math.nextafter(exactly, 1)
+    last = generation("last", "Rome", 0.99)
+    for threshold, wanted in ((exactly, ["bge"]), (above, ["bge", "last"])):
+        asked: list[str] = []
+        run(answering(sources(asked, SURE, last), AnswerSelector(), Cascade(threshold)))
+        assert asked == wanted
+    assert Cascade(0).accepts(AnswerSelector(abstain_below=exactly), SURE) == exactly
+    assert Cascade(0).accepts(AnswerSelector(abstain_below=above), SURE) is None
+    confidence = AnswerSelector().select([SURE]).decision.confidence
+    assert AnswerSelector(abstain_below=confidence).select([SURE]).text == "Paris"
+    assert AnswerSelector(abstain_below=math.nextafter(confidence, 1)).select([SURE]).text == WORDING
+
+
 def test_a_cascade_is_refused_where_answers_are_compared_and_without_sources() -> None:
     with pytest.raises(errors.InputError, match="a cascade needs a confidence for one answer alone"):
         run(answering(sources([], SURE), AnswerSelector("vote"), Cascade(0.5)))

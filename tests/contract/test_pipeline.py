@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,6 +109,18 @@ def test_what_is_too_unsure_is_withheld(indexed: Path) -> None:
     assert found.withheld[0].id == 10
     assert found.decision is not None
     assert "is below 1.00: nothing is returned" in found.decision.remarks[-1]
+
+
+def test_a_confidence_at_the_threshold_is_not_withheld(indexed: Path) -> None:
+    with octant.from_config(described(indexed, select="fuse"), embeddings=models()) as opened:
+        decision = opened.retrieve(QUERY).decision
+    assert decision is not None
+    exactly = decision.confidence
+    assert 0 < exactly < 1
+    for below, abstains in ((exactly, False), (math.nextafter(exactly, 1), True)):
+        config = described(indexed, select="fuse", confidence={"abstain_below": below})
+        with octant.from_config(config, embeddings=models()) as opened:
+            assert opened.retrieve(QUERY).abstained is abstains
 
 
 def test_reranking_by_a_model(indexed: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,20 @@ def test_a_cascade_without_thresholds_asks_everybody_and_says_so() -> None:
     assert engine.asked == ["cheap", "dear", "words"]
     assert done.decision.chosen == "words"
     assert any("no threshold was learned" in remark for remark in done.decision.remarks)
+
+
+def test_a_sureness_at_the_threshold_is_enough() -> None:
+    cascade = octant.selector("cascade").learn(many(40, judged=False), embeddings=["cheap", "words"])
+    rankings = made(20, 1000).rankings
+    exactly = cascade._sureness("cheap", rankings["cheap"])
+    for threshold, wanted in ((exactly, ["cheap"]), (np.nextafter(exactly, np.inf), ["cheap", "words"])):
+        learned = copy.copy(cascade.learned)
+        learned.state = {**learned.state, "thresholds": np.array([threshold])}
+        engine = Engine(rankings)
+        searched = cascade.using(learned).search(engine, ["cheap", "words"])
+        assert engine.asked == wanted
+        assert cascade.using(learned).select(rankings.only("cheap", "words")).decision.chosen == wanted[-1]
+        assert searched.decision.chosen == wanted[-1]
 
 
 def test_a_cascade_keeps_the_quality_that_was_wanted_where_it_learned() -> None:
