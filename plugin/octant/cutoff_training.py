@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from octant.collection import Collection
+from octant.collection import Collection, attaching
 from octant.cutoffs.cutoff import Cutoff, Labels
 from octant.errors import InputError
 from octant.flow import Flow, awaitable, blocking, step
@@ -82,7 +82,7 @@ def _train_cutoff(
         )
     )  # fmt: skip
     if attach:
-        yield from collection._attach(cutoff)
+        yield from attaching.attach(collection, cutoff)
     return cutoff
 
 

@@ -93,13 +93,13 @@ def blocking(function: Callable[P, Flow[T]]) -> Callable[P, T]:
     def plain(*args: P.args, **kwargs: P.kwargs) -> T:
         return run(function(*args, **kwargs))
 
-    plain.__name__ = function.__name__.lstrip("_")
+    plain.__name__ = function.__name__.strip("_")
     return plain
 
 
 def awaitable(function: Callable[P, Flow[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """The awaited form of a function that returns a flow: same signature."""
-    name = function.__name__.lstrip("_")
+    name = function.__name__.strip("_")
 
     @wraps(function)
     async def awaited(*args: P.args, **kwargs: P.kwargs) -> T:

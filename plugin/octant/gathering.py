@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from octant.collection import Collection
+from octant.collection import Collection, attaching, searching
 from octant.errors import InputError
 from octant.flow import Flow, awaitable, blocking
 from octant.judged import Judged, JudgedRankings, Question
@@ -63,13 +63,13 @@ def _gather(
             part = questions[start : start + _AT_ONCE]
             vectors = yield from _embedded(collection, part, dense=dense)
             asked = vectors if vectors is not None and mode == "dense" else [one.text for one in part]
-            rankings = yield from collection._search_batch(asked, k, mode=mode, with_vectors=dense)
+            rankings = yield from searching.search_batch(collection, asked, k, mode=mode, with_vectors=dense)
             for place, (question, ranking) in enumerate(zip(part, rankings, strict=True)):
                 if ranking:
                     found.append(_judged(question, ranking, None if vectors is None else vectors[place]))
             if advance is not None:
                 advance(len(part))
-    corpus = yield from collection._corpus()
+    corpus = yield from attaching.corpus(collection)
     scores = f"{mode} {collection.distance.value.lower()}" if mode == "dense" else mode
     return JudgedRankings(tuple(found), collection.manifest.embedding, corpus, scores)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from octant.collection import Collection
+from octant.collection import Collection, attaching, searching
 from octant.errors import InputError
 from octant.flow import Flow, awaitable, blocking
 from octant.judged import Question
@@ -55,14 +55,14 @@ def _gather_each(
         for start in range(0, len(questions), _AT_ONCE):
             part = questions[start : start + _AT_ONCE]
             texts = [one.text for one in part]
-            rankings = yield from collection._search_each_batch(texts, k, embeddings=embeddings)
+            rankings = yield from searching.search_each_batch(collection, texts, k, embeddings=embeddings)
             found += [
                 JudgedSearch(each, _with_ids_of(each, one.gains), one.name, one.group)
                 for one, each in zip(part, rankings, strict=True)
             ]
             if advance is not None:
                 advance(len(part))
-    corpus = yield from collection._corpus()
+    corpus = yield from attaching.corpus(collection)
     identities = {name: info.model for name, info in collection.embeddings.items()}
     return JudgedSearches(tuple(found), identities, corpus)
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from octant import families
-from octant.collection import ANSWERS, Collection, CollectionInfo
+from octant.collection import Collection, CollectionInfo, describing
+from octant.collection.describing import ANSWERS
 from octant.drift import differences, flags
 from octant.errors import ArtifactError, OctantError
 from octant.flow import Flow, awaitable, blocking
@@ -105,9 +106,9 @@ def _checks(collection: Collection) -> Flow[tuple[Check, ...]]:
     ...     [check.name for check in checks(collection) if not check.ok]
     ['embedding']
     """
-    info = yield from collection._info()
-    footprint = yield from collection._footprint()
-    schema = yield from collection._schema()
+    info = yield from describing.info(collection)
+    footprint = yield from describing.footprint(collection)
+    schema = yield from describing.schema(collection)
     broken = yield from _broken(collection, schema)
     return diagnose(Evidence(info, footprint, schema, broken))
 
@@ -124,7 +125,7 @@ def _broken(collection: Collection, schema: CollectionSchema) -> Flow[dict[str, 
         if not digest or digest == collection.artifact:
             continue
         try:
-            yield from collection._core.store.read_artifact(digest)
+            yield from describing.fitted_state(collection, digest)
         except ArtifactError as error:
             found[name] = str(error)
     return found

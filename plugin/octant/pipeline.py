@@ -6,14 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Self
-
-from octant import making
 from octant.chat_models import chat_model
-from octant.collection import Collection
+from octant.closing import Closing
+from octant.collection import Collection, attaching, ending, making, searching
 from octant.config import Config, EmbeddingConfig, read_config
 from octant.cutoffs.cutoff import Cutoff
 from octant.decision import Decision
@@ -26,7 +23,6 @@ from octant.records import Ranking
 from octant.rerank_report import RerankReport
 from octant.reranking import reranker
 from octant.selection import _selector
-from octant.terms import Terms
 
 if TYPE_CHECKING:
     from octant.rerankers import Reranker
@@ -66,7 +62,7 @@ class Retrieved:
         return self.ranking.report
 
 
-class Pipeline:
+class Pipeline(Closing):
     """Retrieves as a configuration says; made by :func:`octant.from_config`.
 
     Every method that touches the engine or a model has an awaited twin with an ``a`` in front.
@@ -155,17 +151,17 @@ class Pipeline:
         search = self.config.search
         with_vectors = self.reranker is not None and any(stage.needs_vectors for stage in self.reranker.stages)
         if self.selector is None:
-            ranking = yield from self.collection._search(
-                query, depth, filter=filter, score_threshold=search.score_threshold, knobs=search.knobs,
-                mode=search.mode, fusion=search.fusion, with_vectors=with_vectors, embedding=search.embedding,
-                cutoff=self.cutoff,
+            ranking = yield from searching.search(
+                self.collection, query, depth, filter=filter, score_threshold=search.score_threshold,
+                knobs=search.knobs, mode=search.mode, fusion=search.fusion, with_vectors=with_vectors,
+                embedding=search.embedding, cutoff=self.cutoff,
             )  # fmt: skip
             return ranking, None
 
         def ask(names: tuple[str, ...], count: int) -> Flow[Rankings]:
-            return self.collection._search_each(
-                query, count, embeddings=names, filter=filter, knobs=search.knobs, with_vectors=with_vectors,
-                timeout=search.timeout,
+            return searching.search_each(
+                self.collection, query, count, embeddings=names, filter=filter, knobs=search.knobs,
+                with_vectors=with_vectors, timeout=search.timeout,
             )  # fmt: skip
 
         return (yield from self.selector.searching(ask, self.embeddings, depth))
@@ -173,27 +169,7 @@ class Pipeline:
     # -- ending --------------------------------------------------------------------------------
 
     def _close(self) -> Flow[None]:
-        """Release files, locks and connections; a second call does nothing."""
-        yield from self.collection._close()
-
-    close = blocking(_close)
-    aclose = awaitable(_close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+        return ending.close(self.collection)
 
     def __repr__(self) -> str:
         parts = {"select": self.selector, "rerank": self.reranker, "cutoff": self.cutoff}
@@ -256,7 +232,7 @@ def _from_config(
         cutoff = yield from _cutoff(config, collection)
         return Pipeline(config, collection, selector=chooser, reranker=method, cutoff=cutoff, model=chat)
     except BaseException:
-        yield from collection._close()
+        yield from ending.close(collection)
         raise
 
 
@@ -314,11 +290,9 @@ def _collection(config: Config, place: Location, models: Mapping[str, object]) -
     except CollectionNotFoundError as error:
         raise CollectionNotFoundError(f"{error}; 'create: true' in the configuration makes it") from error
     try:
-        for name, one in settings.items():
-            core = collection._core.of(name or None)
-            making.wanted_of(name, one, Terms())[1].check(core.manifest, foreign=collection._core.foreign)
+        making.check_settings(collection, settings)
     except BaseException:
-        yield from collection._close()
+        yield from ending.close(collection)
         raise
     return collection
 
@@ -355,7 +329,7 @@ def _cutoff(config: Config, collection: Collection) -> Flow[Cutoff | None]:
     if config.cutoff.file != "attached":
         file = config.cutoff.file
         return (yield from step(lambda: Cutoff.load(file)))
-    found = yield from collection._trained(Cutoff)
+    found = yield from attaching.trained(collection, Cutoff)
     if found is None:
         raise InputError("cutoff: no cutoff is attached to the collection: train one, octant train cutoff --attach")
     return found

@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from octant.collection import Collection
+from octant.collection import Collection, reading
 from octant.errors import InputError
 from octant.flow import Flow, awaitable, blocking
 from octant.judged import Question
@@ -40,7 +40,7 @@ def _pseudo_questions(collection: Collection, count: int, *, seed: int = 0) -> F
         raise InputError(f"count must be a whole number of at least 1, got {count!r}")
     rng = np.random.default_rng(seed)
     found = []
-    for candidate in (yield from collection._sample(count, seed=seed)):
+    for candidate in (yield from reading.sample(collection, count, seed=seed)):
         sentences = [part.split() for part in _SENTENCE.findall(candidate.text or "")]
         fitting = [words for words in sentences if _FEWEST <= len(words) <= _MOST]
         if fitting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from octant.flow import Flow, blocking
+from octant.flow import Flow, blocking, step
 
 if TYPE_CHECKING:
     from octant.selectors import Calibration, LearnedSelection, Selector
@@ -61,10 +61,13 @@ def _selector(
     if collection is None or collection.dimension is None:  # nothing is attached to what is not made yet
         return built.using(part, checked)
     if part is None and built.learns:
-        part = yield from collection._trained(LearnedSelection, repr(built))
+        name = repr(built)
+        part = yield from step(
+            lambda: collection.trained(LearnedSelection, name), lambda: collection.atrained(LearnedSelection, name)
+        )
     if checked is None:
-        checked = yield from collection._trained(Calibration)
-    corpus = yield from collection._corpus()
+        checked = yield from step(lambda: collection.trained(Calibration), lambda: collection.atrained(Calibration))
+    corpus = yield from step(collection.corpus, collection.acorpus)
     known = {name: info.model for name, info in collection.embeddings.items()}
     named = {name for one in (part, checked) if one is not None for name in one.identities}
     identities = {name: model for name, model in known.items() if name in named}

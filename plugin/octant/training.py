@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 
-from octant.collection import Collection
+from octant.collection import Collection, attaching
 from octant.errors import InputError
 from octant.flow import Flow, awaitable, blocking, step
 from octant.gathering import DEPTH
@@ -85,7 +85,7 @@ def _train_reranker(
     work = Work(progress=progress)
     part = yield from step(lambda: reranker.train(truth, lessons=lessons, seed=seed, work=work))
     if attach:
-        yield from collection._attach(part)
+        yield from attaching.attach(collection, part)
     return part
 
 
@@ -131,7 +131,7 @@ def _adopt_reranker(
     judged = yield from gather(collection, questions, k=k, mode=mode, progress=progress)
     adopted = yield from step(lambda: reranker.adopt(learned, judged))
     if attach:
-        yield from collection._attach(adopted)
+        yield from attaching.attach(collection, adopted)
     return adopted
 
 

@@ -12,11 +12,11 @@ import typer
 from octant.cli.options import DEFAULT_MODEL, Embedding
 from octant.cli.reranking import Candidates, Llm, MaxCalls, PricesOption, RerankOptions
 from octant.cli.search import SearchMode
+from octant.collection.making import DEFAULT_REPRESENTATION
 from octant.cutoff_evaluation import CutoffEvaluation, evaluate_cutoff
 from octant.cutoffs.cutoff import Cutoff
 from octant.errors import InputError
 from octant.evaluate import evaluate as measure
-from octant.making import DEFAULT_REPRESENTATION
 from octant.report import Report
 from octant.rerank_evaluation import RerankEvaluation, evaluate_rerankers
 

@@ -26,11 +26,11 @@ from octant.cli.output import AsJson, echo_json, note, plural
 from octant.cli.questions import read_questions
 from octant.cli.several import Models, loaded, told
 from octant.collection import Collection
+from octant.collection.making import DEFAULT_REPRESENTATION, TEXT_KEY
 from octant.documents import NOT_TEXT, Reader, Skipped
 from octant.embedders import Embedder
 from octant.errors import CollectionNotFoundError, InputError, MismatchError, TooFewVectorsError
 from octant.ids import ID_KEY
-from octant.making import DEFAULT_REPRESENTATION, TEXT_KEY
 from octant.recommendation import Recommendation
 from octant.records import Distance, FloatArray
 from octant.representation import Representation

@@ -11,7 +11,7 @@ from octant import SearchKnobs
 from octant.cli.options import LOCATION, ApiKey, Location, Name, open_any
 from octant.cli.output import AsJson, echo_json, table
 from octant.cli.sizes import components, footprint_json
-from octant.collection import ANSWERS, CollectionInfo
+from octant.collection.describing import ANSWERS, CollectionInfo
 from octant.health import Check, checks
 from octant.oversampling import DEFAULT_COVERAGE
 from octant.records import JSON, Footprint

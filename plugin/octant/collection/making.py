@@ -23,7 +23,7 @@ from octant.terms import Terms
 from octant.version import __version__
 
 if TYPE_CHECKING:
-    from octant.collection import Collection
+    from octant.collection.collection import Collection
 
 SPARSE_NAME = "sparse"
 DEFAULT_REPRESENTATION = "turbo8"
@@ -266,6 +266,25 @@ def wanted_of(name: str, given: object, common: Terms) -> tuple[Embedder | None,
         return embedder(model), replace(common, **own)
     # What is said for all embeddings is no contradiction to what one of them is recommended.
     return embedder(model), _agreed(Terms(**{"distance": common.distance, **own}), recommendation)
+
+
+def check_settings(collection: Collection, settings: Mapping[str, object]) -> None:
+    """Refuse an open collection whose embeddings are not what their settings say.
+
+    Parameters
+    ----------
+    collection : Collection
+    settings : mapping from name to settings
+        As for :func:`create`; an empty name is the first embedding.
+
+    Raises
+    ------
+    SpecError, InputError, MismatchError, ArtifactError
+    """
+    core = collection._core
+    for name, given in settings.items():
+        _, terms = wanted_of(name, given, Terms())
+        terms.check(core.of(name or None).manifest, foreign=core.foreign)
 
 
 def check_name(name: object, taken: Sequence[str], sparse_name: str) -> str:
