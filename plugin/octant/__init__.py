@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from octant.lifecycle.plan import CompressPlan
     from octant.lifecycle.report import CompressReport
     from octant.pipeline import Pipeline, Retrieved, afrom_config, from_config
-    from octant.rerank_evaluation import RerankEvaluation, evaluate_rerankers
+    from octant.rerank_evaluation import evaluate_rerankers
+    from octant.rerank_table import RerankEvaluation
     from octant.training import aadopt_reranker, adopt_reranker, atrain_reranker, train_reranker
     from octant.tuning.run import tune
 
@@ -107,7 +108,7 @@ _LATER = {
     "Cutoff": "octant.cutoffs.cutoff",
     "Pipeline": "octant.pipeline",
     "Question": "octant.judged",
-    "RerankEvaluation": "octant.rerank_evaluation",
+    "RerankEvaluation": "octant.rerank_table",
     "Retrieved": "octant.pipeline",
     "aadopt_reranker": "octant.training",
     "acompress": "octant.lifecycle.compress",

@@ -18,7 +18,7 @@ from octant.datasets import TextDataset, read_dataset
 from octant.embedders import embedder
 from octant.errors import InputError
 from octant.evaluate import embedded_dataset
-from octant.records import JSON, FloatArray
+from octant.records import JSON, Distance, FloatArray
 from octant.report import aligned
 
 
@@ -102,6 +102,9 @@ def evaluate_cutoff(
     if not isinstance(data, TextDataset) or not data.qrels:
         raise InputError(f"{data.name} has no texts with judgements, without which nobody knows what is relevant")
     model = embedder(embedding)
+    if model is not None:  # before the texts are embedded, not after
+        known = model.identity
+        cutoff.check(known, known.dimension or cutoff.dimension, Distance.COSINE)
     vectors = embedded_dataset(data, model, cache_dir, progress)
     scores, found, kept = (np.full((len(data.queries), candidates), value) for value in (np.nan, 0.0, 0.0))
     with Collection.create("evaluation", embedding=model, represent=represent) as collection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -14,131 +14,21 @@ from numpy.typing import NDArray
 
 from octant.collection import Collection
 from octant.datasets import Qrels, TextDataset, read_dataset
-from octant.embedders import embedder
+from octant.embedders import Embedder, embedder
 from octant.errors import InputError
 from octant.evaluate import embedded_dataset
 from octant.quality import relevance_metrics
-from octant.records import JSON, Ranking
-from octant.report import aligned
+from octant.records import Distance, Ranking
 from octant.rerank_report import RerankReport
+from octant.rerank_table import BEST, FIRST_STAGE, RerankEvaluation, RerankRow
 from octant.reranking import reranker
 from octant.search import Mode
-from octant.statistics import Estimate, bootstrap_mean, paired_difference
+from octant.statistics import bootstrap_mean, paired_difference
 from octant.work import progress_bar
 
 if TYPE_CHECKING:
     from octant.rerankers.base import Reranker
-
-FIRST_STAGE = "first stage"
-BEST = "best order of the candidates"
-
-
-@dataclass(frozen=True)
-class RerankRow:
-    """One method, measured.
-
-    Attributes
-    ----------
-    method : str
-        Spec of the reranker, ``"first stage"``, or the best order that the candidates allow.
-    metrics : mapping
-        ``"ndcg@10"`` and ``"mrr@10"`` (with ``k`` in place of 10) to the mean over queries and its 95 % bootstrap
-        interval; higher is better.
-    differences : mapping
-        The same names to the mean of this row minus the first stage, query by query, with its paired interval.
-    calls, input_tokens, output_tokens : float
-        Of a language model, a query.
-    cost : float or None
-        A query; None without prices.
-    milliseconds : float
-        Median wall time of one reranking.
-    failures : mapping of str to int
-        Why queries kept the first-stage order, and how many did.
-    fell_back : int
-        Outputs of a language model that could not be used.
-    """
-
-    method: str
-    metrics: Mapping[str, Estimate]
-    differences: Mapping[str, Estimate]
-    calls: float = 0.0
-    input_tokens: float = 0.0
-    output_tokens: float = 0.0
-    cost: float | None = None
-    milliseconds: float = 0.0
-    failures: Mapping[str, int] = field(default_factory=dict)
-    fell_back: int = 0
-
-    @property
-    def verdict(self) -> str:
-        """In words, by the first metric's paired interval: better, worse, or no difference that can be seen."""
-        one = next(iter(self.differences.values()))
-        return "better" if one.low > 0 else "worse" if one.high < 0 else "no difference seen"
-
-    def as_json(self) -> dict[str, JSON]:
-        """Return the row as ``json.dumps`` takes it."""
-        named = {name: getattr(self, name) for name in ("calls", "input_tokens", "output_tokens", "cost")}
-        return {
-            "method": self.method,
-            "metrics": {name: one.as_json() for name, one in self.metrics.items()},
-            "difference_to_first_stage": {name: one.as_json() for name, one in self.differences.items()},
-            "verdict": self.verdict,
-            **{f"{name}_per_query": value for name, value in named.items()},
-            "milliseconds_per_query": self.milliseconds,
-            "failures": dict(self.failures),
-            "fell_back": self.fell_back,
-        }
-
-
-@dataclass(frozen=True)
-class RerankEvaluation:
-    """All methods of one evaluation: the first stage, each reranker, and the best order that was possible.
-
-    Attributes
-    ----------
-    dataset, represent, mode : str
-    documents, queries, candidates : int
-        ``candidates``: how many each query brought.
-    rows : tuple of RerankRow
-    """
-
-    dataset: str
-    represent: str
-    mode: str
-    documents: int
-    queries: int
-    candidates: int
-    rows: tuple[RerankRow, ...]
-
-    def __getitem__(self, method: str) -> RerankRow:
-        """Return the row of a method."""
-        for row in self.rows:
-            if row.method == method:
-                return row
-        raise KeyError(f"{method!r} was not evaluated; these were: {', '.join(row.method for row in self.rows)}")
-
-    def as_json(self) -> dict[str, JSON]:
-        """The evaluation as ``json.dumps`` takes it."""
-        named = ("dataset", "represent", "mode", "documents", "queries", "candidates")
-        return {**{name: getattr(self, name) for name in named}, "rows": [row.as_json() for row in self.rows]}
-
-    def advice(self) -> list[str]:
-        """One plain sentence about each reranker."""
-        return [_sentence(row, self.queries) for row in self.rows[1:-1]]
-
-    def table(self) -> str:
-        """Lines of text: a title, a line a method, and what to make of it."""
-        title = (
-            f"{self.dataset}: {self.documents} documents in {self.represent}, {self.queries} queries, "
-            f"{self.candidates} candidates of a {self.mode} search"
-        )
-        metrics = list(self.rows[0].metrics)
-        header = ["method", *metrics, f"{metrics[0]} - first stage", "calls", "tokens", "cost", "ms"]
-        lines = [_cells(row, metrics[0]) for row in self.rows]
-        return "\n".join([title, *aligned([header, *lines]), *self.advice()])
-
-    def __str__(self) -> str:
-        return self.table()
+    from octant.trained import TrainedPart
 
 
 def evaluate_rerankers(
@@ -154,6 +44,7 @@ def evaluate_rerankers(
     queries: int | None = None,
     relevant: int = 1,
     seed: int = 0,
+    trained: Any = (),
     cache_dir: str | Path | None = None,
     progress: bool = False,
     **options: Any,
@@ -185,6 +76,9 @@ def evaluate_rerankers(
         Lowest grade that MRR counts as relevant.
     seed : int
         Of the sample and the bootstrap.
+    trained : part, path of its file, or sequence of these
+        What rerankers that are trained have learned. It acts here, whether or not it was shown to help anywhere: that
+        is what is measured.
     cache_dir : str or Path, optional
         Keep the embeddings of texts there for the next evaluation.
     progress : bool
@@ -195,7 +89,10 @@ def evaluate_rerankers(
     Raises
     ------
     InputError, SpecError
-        If the dataset, a spec or an argument is impossible; nothing is embedded or asked then.
+        If the dataset, a spec or an argument is impossible, or a trained reranker lacks what it learned; nothing is
+        embedded or asked then.
+    MismatchError, ArtifactError
+        If what was learned belongs to another embedding or another kind of search, or its file cannot be read.
     RerankError
         Where ``on_failure`` is "raise" and a reranker cannot do its work.
     """
@@ -205,9 +102,7 @@ def evaluate_rerankers(
         raise InputError(f"queries must be at least 1, got {queries}")
     model = embedder(embedding)
     specs: list[Any] = list(rerankers) if isinstance(rerankers, list | tuple) else [rerankers]
-    methods: list[Reranker] = [
-        reranker(spec, embedding=model, **options) if isinstance(spec, str) else spec for spec in specs
-    ]
+    methods, notes = _methods(specs, model, mode, trained, options)
     data = _sampled(_texts(dataset, split), queries, seed)
     needs_vectors = any(stage.needs_vectors for method in methods for stage in method.stages)
     if mode == "sparse" and model is None and not needs_vectors:
@@ -221,7 +116,68 @@ def evaluate_rerankers(
     rows.append(
         bench.row(BEST, bench.metrics([_ideal(data, row, ranking) for row, ranking in enumerate(found)]), baseline)
     )
-    return RerankEvaluation(data.name, represent, mode, len(data.documents), len(data.queries), candidates, tuple(rows))
+    counts = len(data.documents), len(data.queries), candidates
+    return RerankEvaluation(data.name, represent, mode, *counts, tuple(rows), notes)
+
+
+# -- methods ---------------------------------------------------------------------------------------
+
+
+def _methods(
+    specs: Sequence[str | Reranker], model: Embedder | None, mode: Mode, trained: Any, options: Mapping[str, Any]
+) -> tuple[list[Reranker], tuple[str, ...]]:
+    """The rerankers, ready to run, and what to say of those that are trained."""
+    from octant.rerankers.trained import part_at  # heavy, and not needed by those who import this room for its records
+
+    given = trained if isinstance(trained, list | tuple) else (trained,)
+    parts = [part_at(one) if isinstance(one, str | Path) else one for one in given]
+    used: list[TrainedPart] = []
+    methods = [
+        _trained_method(spec, model, mode, parts, used, options) if isinstance(spec, str) else spec for spec in specs
+    ]
+    idle = [part.spec for part in parts if not any(part is one for one in used)]
+    if idle:
+        raise InputError(f"what was trained for {idle[0]!r} belongs to none of the rerankers: evaluate {idle[0]!r} too")
+    notes = tuple(
+        f"{part.spec} acts here because it is measured. In a collection it acts once octant train {part.spec!r} "
+        "--adopt FILE has shown on judged questions that it helps there."
+        for part in used
+    )
+    return methods, notes
+
+
+def _trained_method(
+    spec: str,
+    model: Embedder | None,
+    mode: Mode,
+    parts: Sequence[TrainedPart],
+    used: list[TrainedPart],
+    options: Mapping[str, Any],
+) -> Reranker:
+    """One reranker; the ``parts`` that its stages have learned are added to ``used``."""
+    from octant.rerankers.assemble import assembled
+    from octant.rerankers.shelf import Shelf
+    from octant.rerankers.trained import TrainedReranker
+
+    built = assembled(spec)
+    mine: list[TrainedPart] = []
+    for stage in built.stages:
+        if not isinstance(stage, TrainedReranker):
+            continue
+        fitting = [part for part in parts if isinstance(part, stage.part) and part.spec == repr(stage)]
+        if not fitting:
+            had = f"; given was what was trained for {', '.join(repr(part.spec) for part in parts)}" if parts else ""
+            raise InputError(
+                f"{stage!r} has to be trained first, and the collection of an evaluation has nothing attached{had}: "
+                f"pass trained= (--trained FILE), the file that octant train {repr(stage)!r} --out FILE writes"
+            )
+        searched = f"{mode} {Distance.COSINE.value.lower()}" if mode == "dense" else mode
+        fitting[0].check_adoption(None if model is None else model.identity, "evaluation", searched)
+        mine.append(fitting[0])
+    used += [part for part in mine if not any(part is one for one in used)]
+    made = reranker(built, embedding=model, trained=mine or None, **options)
+    # Also for rerankers that name their model themselves, as e2rank does.
+    return made.using(replace(made.settings, shelf=Shelf(mine, measured=True)))
 
 
 # -- candidates ------------------------------------------------------------------------------------
@@ -353,36 +309,3 @@ def _costs(reports: Sequence[RerankReport], seconds: Sequence[float]) -> dict[st
         "failures": {reason: why.count(reason) for reason in dict.fromkeys(why)},
         "fell_back": sum(report.count("fell back") for report in reports),
     }
-
-
-# -- telling ---------------------------------------------------------------------------------------
-
-
-def _cells(row: RerankRow, metric: str) -> list[str]:
-    scores = [f"{one.value:.4f} [{one.low:.3f}, {one.high:.3f}]" for one in row.metrics.values()]
-    change = row.differences[metric]
-    named = row.method not in (FIRST_STAGE, BEST)
-    return [
-        row.method, *scores,
-        f"{change.value:+.4f} [{change.low:+.3f}, {change.high:+.3f}]" if row.method != FIRST_STAGE else "-",
-        f"{row.calls:.1f}" if named else "-",
-        f"{row.input_tokens + row.output_tokens:.0f}" if named else "-",
-        f"{row.cost:.3g}" if row.cost is not None else "-",
-        f"{row.milliseconds:.1f}" if named else "-",
-    ]  # fmt: skip
-
-
-def _sentence(row: RerankRow, queries: int) -> str:
-    metric, change = next(iter(row.differences.items()))
-    by = f"{metric} {change.value:+.4f}, interval {change.low:+.4f} to {change.high:+.4f}"
-    said = {
-        "better": f"{row.method} helps on these queries ({by}).",
-        "worse": f"{row.method} does not help: it makes the order worse on these queries ({by}).",
-        "no difference seen": f"{row.method} does not help as far as these {queries} queries can tell ({by}).",
-    }[row.verdict]
-    failed = sum(row.failures.values())
-    if failed:
-        said += (
-            f" {failed} of {queries} queries kept the first-stage order; the first reason: {next(iter(row.failures))}."
-        )
-    return f"{said} {row.fell_back} outputs could not be used." if row.fell_back else said

@@ -19,7 +19,7 @@ from octant.cli.eval import evaluate
 from octant.cutoff_evaluation import evaluate_cutoff
 from octant.cutoff_training import atrain_cutoff
 from octant.datasets import TextDataset
-from octant.errors import InputError
+from octant.errors import InputError, MismatchError
 from octant.judged import Question
 
 WORDS = ["garden", "harbour", "lantern", "meadow", "orchard", "quarry", "river", "tower"]
@@ -154,3 +154,24 @@ def test_a_cutoff_is_measured_on_a_dataset(place: Path) -> None:
         evaluate_cutoff(data, cutoff, letters, relevant=5)
     with pytest.raises(InputError, match="one at a time"):
         evaluate(str(place), cutoff=str(out), rerank=["first_stage"], candidates=None, llm=None, out=None)
+
+
+def test_eval_refuses_a_cutoff_that_it_cannot_use_before_anything_is_embedded(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = place / "cutoff"
+    assert trained(place, "--out", str(out)).exit_code == 0
+
+    def embedded(*_: Any) -> None:
+        raise AssertionError("the corpus was embedded")
+
+    monkeypatch.setattr("octant.cutoff_evaluation.embedded_dataset", embedded)
+    with pytest.raises(InputError, match=r"names no file: 'attached'.*octant train cutoff --out FILE"):
+        evaluate(str(place), cutoff="attached", rerank=None, candidates=None, llm=None, out=None, k=10)
+    data = TextDataset("toy", ("0",), ("the river",), ("a",), ("what of the river",), {"a": {"0": 1}})
+
+    def narrower(texts: list[str]) -> np.ndarray:
+        return letters(texts)[:, :20]
+
+    with pytest.raises(MismatchError, match="was trained for"):
+        evaluate_cutoff(data, Cutoff.load(out), narrower)

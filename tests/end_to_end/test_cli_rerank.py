@@ -184,6 +184,7 @@ def test_eval_tells_of_rerankers_that_fail_or_harm(dataset: Path, monkeypatch: p
 def test_eval_refuses_what_makes_no_sense(dataset: Path, tmp_path: Path) -> None:
     assert refuse("eval", dataset) == "nothing to measure: pass --represent SPEC, or --rerank SPEC"
     assert refuse("eval", dataset, "--represent", "turbo8", "--questions", 3).startswith("--questions is about rerank")
+    assert refuse("eval", dataset, "--represent", "turbo8", "--trained", "x").startswith("--trained is about reranking")
     both = refuse("eval", dataset, "--rerank", "first_stage", "--represent", "turbo8", "--represent", "turbo4")
     assert both == "--rerank and --cutoff compare over one --represent, got 2"
     archive = tmp_path / "x.npz"

@@ -52,9 +52,17 @@ def octant(place: Path, *arguments: str, code: int = 0, collection: str = "docs"
     return result.output
 
 
-def test_what_is_trained_reranks_here_and_elsewhere_once_adopted(place: Path, minilm_path: str) -> None:
+@pytest.fixture(scope="module")
+def learned(place: Path) -> tuple[str, str]:
+    """What training said, and the file that it wrote."""
     part = str(place / "learned.octant")
-    told = octant(place, "learned", "--depth", "30", "--out", part)
+    return octant(place, "learned", "--depth", "30", "--out", part), part
+
+
+def test_what_is_trained_reranks_here_and_elsewhere_once_adopted(
+    place: Path, minilm_path: str, learned: tuple[str, str]
+) -> None:
+    told, part = learned
     assert "fitted on 60 queries, validated on 20 others" in told
     assert "attached to 'docs': octant.reranker('learned', trained=collection) uses it" in told
     assert f"written to {part}" in told
@@ -95,3 +103,58 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], message: str, place
     output = octant(place, *arguments, code=2)
     assert message in output
     assert output.strip().count("\n") == 0
+
+
+def evaluated(place: Path, minilm_path: str, *arguments: str, code: int = 0) -> str:
+    """``octant eval`` on the passages of "docs" and ten of its questions."""
+    folder = place / "judged"
+    if not folder.exists():
+        folder.mkdir()
+        texts = [json.dumps({"_id": str(row), "text": text}) for row, text in enumerate(passages())]
+        (folder / "corpus.jsonl").write_text("\n".join(texts))
+        (folder / "queries.jsonl").write_text((place / "queries.jsonl").read_text())
+        (folder / "qrels.tsv").write_text((place / "docs.tsv").read_text())
+    common = ["--embedding", minilm_path, "--candidates", "30", "--questions", "10", "--cache", str(place / "cache")]
+    result = RUNNER.invoke(app, ["eval", str(folder), *common, *arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_eval_measures_what_was_trained_from_its_file(place: Path, minilm_path: str, learned: tuple[str, str]) -> None:
+    told = evaluated(
+        place, minilm_path, "--rerank", "learned", "--rerank", "lexical", "--trained", learned[1], "--json", "-"
+    )
+    report = json.loads(told[told.index("{") :])
+    first, row, lexical, _ = report["rows"]
+    assert [row["method"], lexical["method"]] == ["learned", "lexical"]
+    assert row["verdict"] == "better"
+    assert row["metrics"]["ndcg@10"]["value"] > first["metrics"]["ndcg@10"]["value"] + 0.1
+    assert row["failures"] == {}
+    (note,) = report["notes"]
+    assert note.startswith("learned acts here because it is measured.")
+    assert "octant train 'learned' --adopt" in note
+
+
+def test_eval_refuses_what_cannot_act_before_anything_is_embedded(
+    place: Path, minilm_path: str, learned: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def embedded(*_: object) -> None:
+        raise AssertionError("the corpus was embedded")
+
+    monkeypatch.setattr("octant.rerank_evaluation.embedded_dataset", embedded)
+    monkeypatch.setattr("octant.cutoff_evaluation.embedded_dataset", embedded)
+
+    def refused(*arguments: str) -> str:
+        return evaluated(place, minilm_path, *arguments, code=2).splitlines()[-1]
+
+    nothing = refused("--rerank", "learned")
+    assert "has nothing attached: pass trained= (--trained FILE), the file that octant train 'learned' --out" in nothing
+    another = refused("--rerank", "refine > learned(vectors=true)", "--trained", learned[1])
+    assert "refine has to be trained first" in another
+    assert "given was what was trained for 'learned'" in another
+    idle = refused("--rerank", "lexical", "--trained", learned[1])
+    assert "what was trained for 'learned' belongs to none of the rerankers: evaluate 'learned' too" in idle
+    otherwise = refused("--rerank", "learned", "--trained", learned[1], "--mode", "hybrid")
+    assert "was trained on 'dense cosine' rankings, these are 'hybrid'" in otherwise
+    missing = refused("--rerank", "learned", "--trained", str(place / "nowhere"))
+    assert "cannot read it" in missing

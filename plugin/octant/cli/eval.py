@@ -18,7 +18,8 @@ from octant.cutoffs.cutoff import Cutoff
 from octant.errors import InputError
 from octant.evaluate import evaluate as measure
 from octant.report import Report
-from octant.rerank_evaluation import RerankEvaluation, evaluate_rerankers
+from octant.rerank_evaluation import evaluate_rerankers
+from octant.rerank_table import RerankEvaluation
 
 CANDIDATES = 100
 """What is reranked where nobody says how many."""
@@ -39,6 +40,14 @@ def evaluate(
             metavar="SPEC",
             show_default=False,
             help="Reranker to compare with the first stage, which is then one --represent; may be given again.",
+        ),
+    ] = None,
+    trained: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="What a reranker has learned, which then acts: octant train RERANKER --out FILE; may be given again.",
         ),
     ] = None,
     cutoff: Annotated[
@@ -79,19 +88,20 @@ def evaluate(
     if cutoff is not None and rerank:
         raise InputError("--cutoff and --rerank are two questions: ask one at a time")
     if cutoff is not None:
-        replace(options, candidates=None).refuse_without_rerank(mode=mode, questions=questions)
+        replace(options, candidates=None).refuse_without_rerank(mode=mode, questions=questions, trained=trained)
         report = evaluate_cutoff(
-            dataset_dir, Cutoff.load(cutoff), model, represent=_only(represent), candidates=candidates or CANDIDATES,
+            dataset_dir, _cutoff(cutoff), model, represent=_only(represent), candidates=candidates or CANDIDATES,
             split=split, cache_dir=cache, progress=True,
         )  # fmt: skip
     elif rerank:
         report = evaluate_rerankers(
             dataset_dir, rerank, None if mode is SearchMode.sparse and embedding is None else model,
             represent=_only(represent), candidates=candidates or CANDIDATES, k=k, split=split, queries=questions,
-            mode=(mode or SearchMode.dense).value, cache_dir=cache, progress=True, **options.arguments(),
+            mode=(mode or SearchMode.dense).value, trained=trained or (), cache_dir=cache, progress=True,
+            **options.arguments(),
         )  # fmt: skip
     else:
-        options.refuse_without_rerank(mode=mode, questions=questions)
+        options.refuse_without_rerank(mode=mode, questions=questions, trained=trained)
         if not represent:
             raise InputError("nothing to measure: pass --represent SPEC, or --rerank SPEC")
         report = measure(dataset_dir, represent, embedding=model, k=k, split=split, cache_dir=cache, progress=True)
@@ -99,6 +109,15 @@ def evaluate(
     typer.echo(text if out == "-" else report.table())
     if out not in (None, "-"):
         Path(out).write_text(text + "\n", encoding="utf-8")
+
+
+def _cutoff(path: str) -> Cutoff:
+    if not Path(path).is_file():
+        raise InputError(
+            f"--cutoff names no file: {path!r}. An evaluation makes a collection of its own, to which nothing is "
+            "attached: write what was learned with octant train cutoff --out FILE"
+        )
+    return Cutoff.load(path)
 
 
 def _only(represent: list[str] | None) -> str:

@@ -19,6 +19,7 @@ from octant.rerankers.ledger import Ledger
 from octant.rerankers.order import Order
 from octant.rerankers.run import Run
 from octant.rerankers.settings import Searchable, TextEmbedder, whole
+from octant.rerankers.shelf import Shelf
 from octant.tokens import Tokens
 
 
@@ -116,9 +117,7 @@ class E2Rank(Reranker):
         if self.use.weight == 0:
             run.remark(f"{self.model}: training found nothing surely better than no change")
             return False
-        shelf = self._settings.shelf
-        corpus = None if shelf is None else (yield from shelf.corpus())
-        untried = self._record.untried_on(corpus)
+        untried = yield from (self._settings.shelf or Shelf()).untried(self._record)
         if untried is not None:
             run.remark(untried)
         return untried is None

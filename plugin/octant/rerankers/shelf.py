@@ -23,11 +23,16 @@ class Shelf:
     collection : Searchable, optional
         Where the candidates come from: it tells what is attached to it, and whether a part has been shown to help
         there.
+    measured : bool
+        Let every part act, shown to help or not: an evaluation is about to show what it does.
     """
 
-    def __init__(self, parts: Sequence[TrainedPart] = (), collection: Searchable | None = None) -> None:
+    def __init__(
+        self, parts: Sequence[TrainedPart] = (), collection: Searchable | None = None, *, measured: bool = False
+    ) -> None:
         self.parts = tuple(parts)
         self._collection = collection
+        self._measured = measured
         self._found: dict[tuple[type, str], TrainedPart] = {}
         self._corpus: str | None = None
 
@@ -54,7 +59,11 @@ class Shelf:
         self._found[cls, spec] = part
         return part
 
-    def corpus(self) -> Flow[str | None]:
+    def untried(self, part: TrainedPart) -> Flow[str | None]:
+        """Why ``part`` must leave the order as it is; None where it may act."""
+        return None if self._measured else part.untried_on((yield from self._here()))
+
+    def _here(self) -> Flow[str | None]:
         """Identity of the collection; None where it was not passed."""
         collection = self._collection
         if self._corpus is None and collection is not None:

@@ -210,7 +210,7 @@ class TrainedReranker(Reranker):
 
     def _rerank(self, query: str, ranking: Ranking, run: Run) -> Flow[Order]:
         part = yield from run.shelf.find(self.part, repr(self), run.embedder if self.needs_embedder else None)
-        reason = part.untried_on((yield from run.shelf.corpus())) or self._unlike(part, ranking)
+        reason = (yield from run.shelf.untried(part)) or self._unlike(part, ranking)
         if reason is not None:
             run.remark(f"the order is as it was: {reason}")
             return Order.unchanged(len(ranking))
@@ -228,7 +228,8 @@ class TrainedReranker(Reranker):
 
     def _unlike(self, part: RerankerPart, ranking: Ranking) -> str | None:
         """Why ``ranking`` is no such ranking as it was trained on; None where it is."""
-        del part
+        if not part.arrays:
+            return part.report.learned
         if ranking.score_kind != "first stage":
             return f"{self!r} was trained on what a search returns, and these scores are a reranker's"
         return None
