@@ -27,7 +27,8 @@ from octant.rerankers.rocchio import Rocchio, cosines, stacked
 from octant.rerankers.trained import RerankerPart, Scorer, TrainedReranker, reciprocal_rank
 from octant.statistics import Estimate, paired_difference
 
-QUESTIONS, LEARNED = 300, 400
+QUESTIONS, LEARNED = 500, 1500
+"""A quarter of the latter validates: with 100 of 400 a gain of .02 after BM25 on SQuAD could not be told from none."""
 FIRST = ("minilm", "bm25")
 COMPRESSED = ("turbo4", "binary(384)", "pca(192)|float8")
 TRAINED = ("refine", "refine(lexical)", "learned", "learned(vectors=true)")
@@ -68,10 +69,10 @@ def measure(asked: argparse.Namespace) -> Outcome:
 
 def _of_set(name: str, chosen: JudgedSet, known: Cached, teachers: dict[tuple[str, str], RerankerPart]) -> list[Row]:
     rows: list[Row] = []
-    asked = (*chosen.test, *chosen.train)
     names = {one.name for one in chosen.test}
     parts: dict[tuple[str, str], RerankerPart] = {}
     for represent in ("float32", *COMPRESSED):
+        asked = (*chosen.test, *chosen.train) if represent == "float32" else chosen.test
         for first, judged in judged_sets.found(chosen, asked, known, FIRST, represent).items():
             test, train = (
                 judged.where(lambda one, wanted=wanted: (one.name in names) is wanted) for wanted in (True, False)
@@ -196,7 +197,8 @@ def _bars(rows: list[Row]) -> list[Bar]:
     plain = [row for row in rows if row.represent == "float32"]
     served = [row for row in plain if row.method.startswith(TRAINED) and not row.method.endswith("as it is")]
     worst = min(served, key=lambda row: row.difference.low)
-    home = [row for row in plain if row.chosen.startswith("squad") and row.method == "learned, home"]
+    acting = ("learned, home", "learned(vectors=true), home")
+    home = [row for row in plain if row.chosen.startswith("squad") and row.method in acting]
     bars = [
         Bar(
             "no learned reranker loses more than .005 nDCG@10 (lower limit) where Octant lets it act",
@@ -206,7 +208,8 @@ def _bars(rows: list[Row]) -> list[Bar]:
     ]
     bars += [
         Bar(
-            f"learned in-domain on squad, by article, after {row.first}: at least +.004, interval above zero",
+            f"{row.method.removesuffix(', home')} in-domain on squad, by article, after {row.first}: at least +.004, "
+            "interval above zero",
             f"{row.difference.value:+.4f} [{row.difference.low:+.4f}, {row.difference.high:+.4f}]",
             row.difference.value >= 0.004 and row.difference.low > 0,
         )
