@@ -12,9 +12,9 @@ from functools import partial
 
 import numpy as np
 
-from octant import core as cores
 from octant import families
-from octant.core import Core
+from octant.core import Core, creating, fitting
+from octant.core.embedding import check_embedding, note_embedding
 from octant.embedders import Embedder
 from octant.errors import InputError, MismatchError, TooFewVectorsError
 from octant.flow import Flow, step
@@ -76,9 +76,9 @@ def add(
         raise InputError(f"the collection has an embedding {name!r} already: give the new one another name")
     added = Core(core.store, representation, _manifest(core, name, representation, terms), model, core.sparse)
     added.ids = core.ids
-    dimension = yield from cores.find_dimension(added, certain=True)
+    dimension = yield from creating.find_dimension(added, certain=True)
     added.manifest = replace(added.manifest, dimension=dimension)
-    vectors = cores.laid_out(representation, added.manifest)
+    vectors = creating.laid_out(representation, added.manifest)
     points = yield from core.store.count()
     _check_size(representation, added.dimension, points)
     yield from _check_texts(core)
@@ -171,7 +171,7 @@ def _check_texts(core: Core) -> Flow[None]:
 
 def _begin(core: Core, added: Core) -> Flow[None]:
     schema = yield from core.store.schema()
-    made = cores.laid_out(added.representation, added.manifest)
+    made = creating.laid_out(added.representation, added.manifest)
     taken = sorted({layout.name for layout in made} & set(schema.names))
     if taken:
         raise InputError(
@@ -197,7 +197,7 @@ def _go_on(begun: Core, added: Core, terms: Terms) -> Flow[None]:
         )
     terms.check(begun.manifest, foreign=False)
     added.manifest, added.representation, added.kin = begun.manifest, begun.representation, begun.kin
-    yield from cores.check_embedding(added)
+    yield from check_embedding(added)
 
 
 def _fit(added: Core, batch_size: int, work: Work) -> Flow[None]:
@@ -208,7 +208,7 @@ def _fit(added: Core, batch_size: int, work: Work) -> Flow[None]:
     x: FloatArray = np.empty((0, added.dimension), np.float32)
     for some in work.steps(batches, what=f"learn {added.title}"):
         x = np.concatenate([x, (yield from _vectors(added, some))])
-    yield from cores.fit(added, x, work=work)
+    yield from fitting.fit(added, x, work=work)
 
 
 # -- filling -------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def _write(added: Core, page: Sequence[StoredPoint]) -> Flow[int]:
     while due:
         x = yield from _vectors(added, [_text(added, point) for point in due])
         if not written:
-            yield from cores.measure_coverage(added, x)
+            yield from fitting.measure_coverage(added, x)
         made = yield from step(partial(codes, added, x))
         gone = yield from added.store.write_vectors([point.id for point in due], made)
         written += 0 if written else len(due) - len(gone)
@@ -267,7 +267,7 @@ def _write(added: Core, page: Sequence[StoredPoint]) -> Flow[int]:
 def _vectors(added: Core, texts: list[str]) -> Flow[FloatArray]:
     raw = yield from embed(added, texts)
     x = added.prepare(raw, what="embeddings")
-    yield from cores.note_embedding(added, raw)
+    yield from note_embedding(added, raw)
     return x
 
 

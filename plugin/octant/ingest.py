@@ -10,7 +10,11 @@ from typing import TypeGuard
 
 import numpy as np
 
-from octant.core import Core, fit, load_twins, materialize, measure_coverage, note_embedding
+from octant.core import Core
+from octant.core.creating import materialize
+from octant.core.embedding import note_embedding
+from octant.core.fitting import fit, measure_coverage
+from octant.core.opening import load_twins
 from octant.coverage import sample_size
 from octant.errors import InputError, PartialUploadError, TooFewVectorsError
 from octant.flow import Flow, fork, step

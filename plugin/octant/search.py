@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from octant.core import Core, candidates_for
+from octant.core import Core
+from octant.core.core import candidates_for
 from octant.errors import InputError
 from octant.filters import as_filter, map_ids
 from octant.flow import Flow, step

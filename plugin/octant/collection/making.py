@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from octant import core as core_flows
-from octant.core import Core
+from octant.core import Core, creating, opening
 from octant.embedders import Embedder, embedder
 from octant.errors import InputError
 from octant.flow import Flow, step
@@ -134,7 +133,7 @@ def create(
     core.siblings = {title: one for title, one in cores.items() if one is not core}
     asked = {title: part.terms for title, part in wanted.items()}
     models = None if embeddings is None else {title: part.embedder for title, part in wanted.items()}
-    made = core_flows.create(core, asked, exist_ok=exist_ok, overwrite=overwrite, models=models)
+    made = creating.create(core, asked, exist_ok=exist_ok, overwrite=overwrite, models=models)
     yield from _or_close(core, made)
     return cls(name, core)
 
@@ -201,7 +200,7 @@ def open_(
     store = store_at(location, name, client_options=client_options)
     encoder = None if sparse is None else sparse_encoder(sparse)
     core = Core(store, Representation.parse("float32"), manifest, embedder(embedding), encoder)
-    yield from _or_close(core, core_flows.open_existing(core, any_vector=vector_name is None, models=models))
+    yield from _or_close(core, opening.open_existing(core, any_vector=vector_name is None, models=models))
     yield from _or_close(core, step(lambda: terms.check(core.manifest, foreign=core.foreign)))
     return cls(name, core)
 

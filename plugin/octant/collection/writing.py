@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from octant import core as core_flows
 from octant import ingest
+from octant.core import fitting
 from octant.errors import InputError
 from octant.filters import as_filter, map_ids
 from octant.flow import Flow, step
@@ -113,7 +113,7 @@ def fit(
     work = Work(progress=progress, checkpoint=checkpoint)
     x, given = yield from ingest.sample_vectors(core, sample)
     asked = None if queries is None else (yield from ingest.query_vectors(core, queries))
-    return (yield from core_flows.fit(core, x, asked, given=given, work=work))
+    return (yield from fitting.fit(core, x, asked, given=given, work=work))
 
 
 def adopt(
@@ -139,7 +139,7 @@ def adopt(
     InputError, MismatchError, DimensionError
         If the collection holds points, or ``fitted`` is unfitted, of another spec, or of another dimension.
     """
-    yield from core_flows.adopt(collection._core.of(embedding), fitted, coverage)
+    yield from fitting.adopt(collection._core.of(embedding), fitted, coverage)
 
 
 def delete(collection: Collection, ids: Iterable[PointId] | None = None, *, filter: object | None = None) -> Flow[None]:  # noqa: A002

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from octant.artifact import load as load_artifact
-from octant.core import Core, learn
+from octant.core import Core
+from octant.core.fitting import learn
 from octant.embedders import Embedder
 from octant.errors import InputError, MismatchError
 from octant.flow import Flow, step

@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from octant.core import Core, learn
+from octant.core import Core
+from octant.core.fitting import learn
 from octant.flow import Flow, step
 from octant.layout import StoredPoint
 from octant.lifecycle import learn as learning
