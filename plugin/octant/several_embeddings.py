@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from octant.core import Core
-from octant.errors import AccessDeniedError, InputError, StoreError, UnavailableError, told
+from octant.errors import AccessDeniedError, FilterError, InputError, StoreError, UnavailableError, told
 from octant.flow import Flow, arun, fork, run, step
 from octant.layout import SearchKnobs, StoredPoint
 from octant.rankings import Rankings
@@ -138,6 +138,8 @@ def search_each(
     ------
     InputError
         If no embedding can be asked, or one of ``names`` is not there, or a query vector is impossible.
+    FilterError
+        If the filter is none.
     StoreError
         If the engine answers none of them.
     """
@@ -222,7 +224,7 @@ def _job(core: Core, name: str, rows: tuple[int, ...], queries: Sequence[object]
 
     try:
         return _Job(name, rows, (yield from step(call, acall)))
-    except (UnavailableError, AccessDeniedError):
+    except (UnavailableError, AccessDeniedError, FilterError):
         raise
     except Exception as error:
         # A vector that is impossible is the caller's mistake; whatever goes wrong with a text is the model's failure.

@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient
 from fake_server import Fault, Request, serving
 from made_embeddings import HashedWords, documents
 from octant import Collection, Ranking
-from octant.errors import InputError, MismatchError
+from octant.errors import FilterError, InputError, MismatchError
 
 TEXTS = documents()
 QUERY = "glaciers note10"
@@ -325,6 +325,8 @@ def test_what_cannot_be_asked_is_refused(location: Any, models: dict[str, Hashed
             collection.search_each({"large": np.ones(7)})
         with pytest.raises(InputError, match="timeout is a positive number"):
             collection.search_each(QUERY, timeout=0)
+        with pytest.raises(FilterError, match="a Qdrant filter has the clauses"):
+            collection.search_each(QUERY, filter={"has_id": [1]})
         with pytest.raises(InputError, match="a hybrid search asks 'sparse' anyway"):
             collection.search(QUERY, embedding="sparse", mode="hybrid")
 

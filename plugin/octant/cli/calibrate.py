@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from octant.cli.calibrate_report import as_html, as_text
-from octant.cli.options import LOCATION, ApiKey, Embeddings, Groups, Location, Name, SomeQrels, client_options, open_any
+from octant.cli.options import LOCATION, ApiKey, Embeddings, Groups, Location, Name, SomeQrels
 from octant.cli.output import AsJson, echo_json, note
-from octant.cli.several import Models
-from octant.collection import Collection
+from octant.cli.several import Models, opened
 from octant.errors import InputError
 from octant.gathering_each import gather_each
 from octant.judged import read_questions
@@ -89,7 +88,7 @@ def calibrate(
             raise InputError(f"there is no folder for {file}: make it first")
     chooses = selector(select)
     given = None if queries is None or qrels is None else read_questions(queries, qrels, groups)
-    with _opened(name, location, api_key, Models.parse(embedding)) as collection:
+    with opened(name, location, api_key, Models.parse(embedding)) as collection:
         asked = pseudo_questions(collection, pseudo or PSEUDO, seed=seed) if given is None else given
         judged = gather_each(collection, asked, embeddings=order, k=depth, progress=True)
         note("learning")
@@ -110,17 +109,6 @@ def calibrate(
             typer.echo(f"note: {remark}")
         if attach:
             typer.echo(f"kept with {name}: octant.selector({select!r}, collection=...) uses it")
-
-
-def _opened(name: str, location: str, api_key: str | None, models: Models) -> Collection:
-    with open_any(name, location, api_key) as there:
-        known = there.embeddings
-    loaded = models.of(known)
-    unknown = sorted(models.new(known))
-    if unknown:
-        raise InputError(f"the collection has no embedding {', '.join(unknown)}: add it by octant index first")
-    options = client_options(location, api_key)
-    return Collection.open(name, location=location, embeddings=loaded, client_options=options)
 
 
 def _write(out: str | None, picture: str | None, done: Calibrated) -> None:

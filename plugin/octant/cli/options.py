@@ -38,6 +38,14 @@ Embeddings = Annotated[
         show_default=False,
     ),
 ]
+AskedEmbeddings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--embedding", metavar="[NAME=]MODEL", show_default=False,
+        help="Name or path of a sentence-transformers model; with a NAME, and more than once, of several embeddings. "
+        "As recorded without it.",
+    ),
+]  # fmt: skip
 Collected = Annotated[
     str, typer.Option("--collection", metavar="NAME", help="The collection to train for.", show_default=False)
 ]

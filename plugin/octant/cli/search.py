@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from octant.cli.choosing import Of, Select, chosen, refuse_with_select, told
 from octant.cli.options import (
     LOCATION,
     ApiKey,
-    Embedding,
+    AskedEmbeddings,
     Location,
     Name,
     client_options,
@@ -20,8 +21,10 @@ from octant.cli.options import (
 )
 from octant.cli.output import AsJson, echo_json, excerpt
 from octant.cli.reranking import Candidates, Llm, MaxCalls, PricesOption, RerankOptions, explained, explained_json
+from octant.cli.several import Models, opened
 from octant.collection import Collection
 from octant.cutoffs.cutoff import Cutoff
+from octant.decision import Decision
 from octant.errors import FilterError, InputError
 from octant.records import JSON, Candidate, Ranking
 from octant.reranking import reranker
@@ -47,7 +50,11 @@ def search(
         str | None,
         typer.Option("--filter", metavar="JSON", help="Qdrant filter in its REST form.", show_default=False),
     ] = None,
-    mode: Annotated[SearchMode, typer.Option(help="What is compared.")] = SearchMode.dense,
+    mode: Annotated[
+        SearchMode | None, typer.Option(help="What is compared; dense without it.", show_default=False)
+    ] = None,
+    select: Select = None,
+    of: Of = None,
     score_threshold: Annotated[float | None, typer.Option(help="Leave out hits below it.", show_default=False)] = None,
     cutoff: Annotated[
         str | None,
@@ -67,33 +74,51 @@ def search(
     llm: Llm = None,
     prices: PricesOption = None,
     max_calls: MaxCalls = None,
-    embedding: Embedding = None,
+    embedding: AskedEmbeddings = None,
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search a collection; scores estimate the similarity of the original embeddings, higher is better."""
+    """Search a collection; scores estimate the similarity of the original embeddings, higher is better.
+
+    With --select several embeddings are asked: scores are then the selector's, and what was chosen, how sure that is
+    and why comes after the hits.
+    """
     wanted = None if filter_ is None else _filter(filter_)
     options = RerankOptions(llm, candidates, prices, max_calls)
     if rerank is None:
         options.refuse_without_rerank(explain=explain)
+    if select is not None:
+        refuse_with_select(**{"mode": mode, "score-threshold": score_threshold, "cutoff": cutoff})
+    elif len(of or ()) > 1:
+        raise InputError(
+            f"--of {' --of '.join(of or ())} are several embeddings: pass --select SPEC to choose between them"
+        )
     fetched = k if rerank is None else max(k, options.candidates or CANDIDATES)
-    with _open(name, location, mode, embedding, api_key) as collection:
+    compared = mode or SearchMode.dense
+    decision: Decision | None = None
+    with _open(name, location, compared, select, of, Models.parse(embedding), api_key) as collection:
         method = None if rerank is None else reranker(rerank, collection=collection, **options.arguments())
-        judge = None if cutoff is None else _cutoff(collection, cutoff)
-        found = collection.search(
-            query, k=fetched, filter=wanted, score_threshold=score_threshold, mode=mode.value, cutoff=judge,
-            with_vectors=method is not None and any(stage.needs_vectors for stage in method.stages),
-        )  # fmt: skip
+        with_vectors = method is not None and any(stage.needs_vectors for stage in method.stages)
+        if select is not None:
+            found, decision = chosen(collection, query, select, of, fetched, filter_=wanted, with_vectors=with_vectors)
+        else:
+            judge = None if cutoff is None else _cutoff(collection, cutoff)
+            found = collection.search(
+                query, k=fetched, filter=wanted, score_threshold=score_threshold, mode=compared.value, cutoff=judge,
+                with_vectors=with_vectors, embedding=of[0] if of else None,
+            )  # fmt: skip
         ranking = found if method is None else method.rerank(query, found, k)
-    told = {} if method is None else {"rerank": explained_json(found, ranking)}
+    more = {} if method is None else {"rerank": explained_json(found, ranking)}
     if as_json:
-        hits = [_hit(one) for one in ranking]
-        echo_json({"collection": name, "query": query, "mode": mode.value, "hits": hits, **told})
+        asked = {"mode": compared.value} if decision is None else {"select": select, "decision": decision.as_json()}
+        echo_json({"collection": name, "query": query, **asked, "hits": [_hit(one) for one in ranking], **more})
         return
     if explain:
         typer.echo(explained(found, ranking))
-        return
-    _print(ranking)
+    else:
+        _print(ranking)
+    if decision is not None:
+        typer.echo(told(decision))
 
 
 def _cutoff(collection: Collection, which: str) -> Cutoff:
@@ -123,12 +148,22 @@ def _filter(text: str) -> JSON:
         raise FilterError(f"--filter must be a Qdrant filter as JSON: {error}") from error
 
 
-def _open(name: str, location: str, mode: SearchMode, embedding: str | None, api_key: str | None) -> Collection:
+def _open(
+    name: str,
+    location: str,
+    mode: SearchMode,
+    select: str | None,
+    of: list[str] | None,
+    models: Models,
+    api_key: str | None,
+) -> Collection:
+    if select is not None or of or models.named:
+        return opened(name, location, api_key, models, of)
     collection = open_collection(name, location, api_key)
     if mode is SearchMode.sparse:
         return collection
     with collection:
-        model = embedding or recorded_model(collection.manifest)
+        model = models.alone or recorded_model(collection.manifest)
     return Collection.open(name, location=location, embedding=model, client_options=client_options(location, api_key))
 
 

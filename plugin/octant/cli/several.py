@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from octant.cli.options import recorded_name
+from octant.cli.options import client_options, open_any, open_collection, recorded_name
 from octant.cli.output import note, plural
+from octant.collection import Collection
 from octant.embedders import Embedder, embedder
 from octant.errors import InputError
 from octant.several_embeddings import EmbeddingInfo
@@ -60,7 +61,13 @@ class Models:
         return cls(None, named)
 
     def of(self, there: Mapping[str, EmbeddingInfo]) -> dict[str, Embedder]:
-        """A model for every dense embedding that is there: as given, or as recorded."""
+        """A model for every dense embedding that is there: as given, or as recorded.
+
+        Raises
+        ------
+        InputError
+            If one model is given for several, or one was not recorded.
+        """
         dense = {name: info for name, info in there.items() if info.sparse is None}
         if self.alone is not None and len(dense) > 1:
             listed = ", ".join(f"--embedding {name}=MODEL" for name in dense)
@@ -71,6 +78,33 @@ class Models:
     def new(self, there: Mapping[str, EmbeddingInfo]) -> dict[str, str]:
         """Models of embeddings that are not there yet, or not complete."""
         return {name: model for name, model in self.named.items() if name not in there or not there[name].complete}
+
+
+def opened(
+    name: str, location: str, api_key: str | None, models: Models, only: Sequence[str] | None = None
+) -> Collection:
+    """Open a collection to be asked texts: every dense embedding, or ``only`` these, with its model.
+
+    Raises
+    ------
+    InputError
+        If an embedding is not there, or its model is not known.
+    """
+    if idle := sorted(set(models.named) - set(models.named if only is None else only)):
+        raise InputError(f"--embedding {idle[0]}=... is not asked: add --of {idle[0]}, or leave it out")
+    with open_any(name, location, api_key) as there:
+        known = there.embeddings
+    unknown = sorted({*models.new(known), *(only or ())} - {name for name, info in known.items() if info.complete})
+    if unknown:
+        raise InputError(
+            f"the collection's embeddings are {', '.join(known)}; got {', '.join(unknown)}, which octant index "
+            "--embedding NAME=MODEL adds"
+        )
+    wanted = models.of({name: info for name, info in known.items() if only is None or name in only})
+    options = client_options(location, api_key)
+    if not wanted:  # only words are compared
+        return open_collection(name, location, api_key)
+    return Collection.open(name, location=location, embeddings=wanted, client_options=options)
 
 
 def loaded(name: str) -> Embedder:
