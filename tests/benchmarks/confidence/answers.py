@@ -3,8 +3,8 @@
 Recorded: whole sequences of token log-probabilities against what people thought of the translations (MLQE-PE), the
 calibration of 14 models on multiple choice, and one answer from each web page (WikiFact). The reader is the one of
 examples/train_reader.py, learned from nq-qed train with seed 0; it stands in for a language model that cannot be had
-here. It reads the three best passages of each embedding, so every embedding gives one answer with its distributions.
-Thresholds and calibrations come from the labelled questions, tables from the others.
+here. It reads the three best passages of each embedding of one collection (``search_each``), so every embedding gives
+one answer with its distributions. Thresholds and calibrations come from the labelled questions, tables from the others.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import random
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from harness import data_folder, table
 from parts import Outcome
-from reading_sets import EMBEDDINGS, PASSAGE_TOKENS, QUESTION_TOKENS, Question, ReadingSet, embed, nq, scores, squad
+from reading_sets import EMBEDDINGS, PASSAGE_TOKENS, QUESTION_TOKENS, Question, ReadingSet, embed, nq, searched, squad
 from train_reader import Reader, TokenEmbedder, examples_of, lines
 
 from octant.calibration import area_under_roc, brier_score, expected_calibration_error, fit_calibrator
@@ -32,7 +31,7 @@ from octant.confidence import (
     metric,
     normalised,
 )
-from octant.records import Candidate, Ranking
+from octant.records import Ranking
 from octant.token_logprobs import TokenLogprob
 
 LEARNED, EPOCHS, READ = 900, 6, 3
@@ -158,24 +157,23 @@ class Answers:
 
 def _read(data: ReadingSet, reader: Reader, asked: argparse.Namespace) -> tuple[str, dict[str, object]]:
     questions = [*data.test, *data.labelled]
-    found = scores(data, [question.text for question in questions], reader.embed, asked.cache)
-    names = list(data.passages)
+    found = searched(data, [question.text for question in questions], reader.embed, asked.cache, READ)
     every = []
-    for row, question in enumerate(questions):
-        made, best = [], {name: np.argsort(-found[name][row], kind="stable")[:READ] for name in EMBEDDINGS}
-        for name in EMBEDDINGS:
-            ranked = [(names[i], float(found[name][row][i])) for i in best[name]]
-            made.append(_generation(name, reader, question, ranked, data))
-        texts = [data.passages[names[i]] for i in best[EMBEDDINGS[0]]]
+    for question, rankings in zip(questions, found, strict=True):
+        made = [_generation(name, reader, question, rankings[name]) for name in EMBEDDINGS]
+        texts = _texts(rankings[EMBEDDINGS[0]])
         samples = [one.text for one in reader.sample(question.text, texts, len(EMBEDDINGS))]
         winner = majority_vote(samples).winner
         every.append(_judged(made, "" if winner is None else samples[winner], question))
     return _tables(data, every[: len(data.test)], every[len(data.test) :])
 
 
-def _generation(name: str, reader: Reader, question: Question, best: Sequence[tuple[str, float]], data: ReadingSet):
-    answer = reader.read(question.text, [data.passages[passage] for passage, _ in best])
-    ranking = Ranking(tuple(Candidate(passage, float(score)) for passage, score in best))
+def _texts(ranking: Ranking) -> list[str]:
+    return [candidate.text or "" for candidate in ranking]
+
+
+def _generation(name: str, reader: Reader, question: Question, ranking: Ranking) -> Generation:
+    answer = reader.read(question.text, _texts(ranking))
     if answer.passage < 0:
         return Generation(name, refusal=True, passages=ranking)
     # The two steps have outcomes of their own: each is read alone, and they are joined as rows of one answer.

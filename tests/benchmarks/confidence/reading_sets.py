@@ -1,8 +1,8 @@
-"""Questions with answers, passages to find them in, and four embeddings to find them with.
+"""Questions with answers, passages to find them in, and a collection with four embeddings to find them with.
 
 One pass of all-MiniLM-L6-v2 over a passage gives its mean, maximum and [CLS] pooled vectors and the token vectors that
-the reader reads; BM25 is the fourth. A set is small because that pass is most of the benchmark: the gold passages of
-its questions, and others drawn by seed.
+the reader reads; BM25, the collection's sparse vector, is the fourth. A set is small because that pass is most of the
+benchmark: the gold passages of its questions, and others drawn by seed.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from bm25 import bm25_scores
 from harness import ROOT, data_folder
 
 sys.path.insert(0, str(ROOT / "examples"))
 from train_reader import PASSAGE_TOKENS, QUESTION_TOKENS, Encoded, TokenEmbedder, lines
 
+from octant import Collection, Rankings
+from octant.sparse import Bm25
+
+POOLS = {"minilm": lambda s: s.mean(0), "minilm-max": lambda s: s.max(0), "minilm-cls": lambda s: s[0]}
 EMBEDDINGS = ("minilm", "bm25", "minilm-max", "minilm-cls")
 PASSAGES = {"nq-qed": 1500, "squad": 800}
 
@@ -108,19 +111,37 @@ def embed(embedder: TokenEmbedder, texts: list[str], length: int, cache: Path | 
     return found
 
 
-def pooled(encoded: list[Encoded], how: str) -> np.ndarray:
-    """Unit vectors (n, 384): the mean (as the model was trained), the maximum, or the first token of the states."""
-    pool = {"minilm": lambda s: s.mean(0), "minilm-max": lambda s: s.max(0), "minilm-cls": lambda s: s[0]}[how]
-    vectors = np.stack([pool(one.states.astype(np.float32)) for one in encoded])
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+class Pooled:
+    """LangChain's ``Embeddings``: MiniLM's token vectors as one unit vector (384,), by mean, maximum or first token.
+
+    The mean is what the model was trained for; the other two make worse embeddings that fail on other questions.
+    """
+
+    def __init__(self, tokens: TokenEmbedder, how: str) -> None:
+        self.tokens, self.model = tokens, how
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self._pooled(self.tokens(texts, PASSAGE_TOKENS))
+
+    def embed_query(self, text: str) -> list[float]:
+        return self._pooled(self.tokens([text], QUESTION_TOKENS))[0]
+
+    def _pooled(self, encoded: list[Encoded]) -> list[list[float]]:
+        vectors = np.stack([POOLS[self.model](one.states.astype(np.float32)) for one in encoded])
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).tolist()
 
 
-def scores(
-    data: ReadingSet, questions: list[str], embedder: TokenEmbedder, cache: Path | None
-) -> dict[str, np.ndarray]:
-    """Score (questions, passages) of every embedding, higher is nearer; passages in the order of ``data.passages``."""
+def searched(
+    data: ReadingSet, questions: list[str], tokens: TokenEmbedder, cache: Path | None, k: int
+) -> list[Rankings]:
+    """The best ``k`` passages of every embedding for each question, from one collection that holds all of them."""
     texts = list(data.passages.values())
-    read = embed(embedder, texts, PASSAGE_TOKENS, cache, f"{data.name}-{len(texts)}")
-    asked = embed(embedder, questions, QUESTION_TOKENS, cache, f"{data.name}-questions-{len(questions)}")
-    found = {how: pooled(asked, how) @ pooled(read, how).T for how in EMBEDDINGS if how != "bm25"}
-    return {how: found.get(how) if how != "bm25" else bm25_scores(questions, texts) for how in EMBEDDINGS}
+    embed(tokens, texts, PASSAGE_TOKENS, cache, f"{data.name}-{len(texts)}")
+    embed(tokens, questions, QUESTION_TOKENS, cache, f"{data.name}-questions-{len(questions)}")
+    settings = {how: {"embedding": Pooled(tokens, how), "represent": "float32"} for how in POOLS}
+    words = Bm25(average_length=float(np.mean([len(text.split()) for text in texts])))
+    with Collection.create(
+        data.name, location=":memory:", embeddings=settings, sparse=words, sparse_name="bm25"
+    ) as collection:
+        collection.add(texts, ids=list(data.passages))
+        return collection.search_each_batch(questions, k, embeddings=EMBEDDINGS)
