@@ -140,10 +140,12 @@ def maps(shape: Shape, normal: Normal, weights: Mapping[str, Real], read: Real) 
     return ScoreMaps(slope, shift - slope * normal.middle, exponent, normal.scale)
 
 
-def loss_and_gradient(
+def gradient(
     shape: Shape, normal: Normal, weights: Weights, read: Real, scores: Real, relevant: NDArray[np.bool_], decay: float
-) -> tuple[float, Weights]:
-    """Mean binary cross-entropy over the pairs, with ``decay`` times half the squared weights, and its gradient.
+) -> Weights:
+    """Gradient of the loss by every weight.
+
+    The loss is the mean binary cross-entropy over the pairs, with ``decay`` times half the squared weights.
 
     Parameters
     ----------
@@ -155,37 +157,36 @@ def loss_and_gradient(
         Of the weights that make queries differ, not of the shifts.
     """
     (steep, shift, exponent), (hidden, raw) = _parameters(shape, weights, read)
+    own = FAMILIES[shape.family]
+    slope = np.exp(steep)
     there = ~np.isnan(scores)
     x = np.where(there, scores, 0.0) / normal.scale
-    own = FAMILIES[shape.family]
     bent = bend(x, exponent[:, None] if own is None else own)
     unit = (bent - normal.middle) / normal.spread
-    slope = np.exp(steep)[:, None]
-    odds = slope * unit + shift[:, None]
-    count = max(int(there.sum()), 1)
-    cross = np.logaddexp(0.0, odds) - np.where(relevant, odds, 0.0)
-    loss = float(cross[there].sum() / count)
-    pull = np.where(there, probability(odds) - relevant, 0.0) / count
+    odds = slope[:, None] * unit + shift[:, None]
+    # The logistic function by one exponential, which never overflows: it is most of what a step costs.
+    small = np.exp(-np.abs(odds))
+    pull = np.where(odds >= 0, 1.0, small) / (1.0 + small)
+    pull -= relevant
+    pull *= there / max(int(there.sum()), 1)
     # Through the parameters of each query; a clipped slope does not move.
-    free = np.abs(raw[:, 0]) < _STEEPEST
     out = np.zeros((len(read), OUTPUTS))
-    out[:, 0] = np.where(free, (pull * slope * unit).sum(axis=1), 0.0)
+    out[:, 0] = np.where(np.abs(raw[:, 0]) < _STEEPEST, np.einsum("ij,ij->i", pull, unit) * slope, 0.0)
     out[:, 1] = pull.sum(axis=1)
     if own is None:
         size = np.abs(x)
         logs = np.log(size, out=np.zeros_like(size), where=size > 0)
         grown = exponent * (1 - exponent / 2)
-        out[:, 2] = (pull * slope * bent * logs).sum(axis=1) / normal.spread * grown
-    gradient = {
+        out[:, 2] = (pull * bent * logs).sum(axis=1) * slope / normal.spread * grown
+    found = {
         "output": hidden.T @ out + decay * weights["output"],
         "linear": read.T @ out + decay * weights["linear"],
         "shift": out.sum(axis=0),
     }
     back = (out @ weights["output"].T) * (1 - hidden**2)
-    gradient["hidden"] = read.T @ back + decay * weights["hidden"]
-    gradient["hidden_shift"] = back.sum(axis=0)
-    loss += decay / 2 * sum(float((weights[name] ** 2).sum()) for name in ("output", "linear", "hidden"))
-    return loss, gradient
+    found["hidden"] = read.T @ back + decay * weights["hidden"]
+    found["hidden_shift"] = back.sum(axis=0)
+    return found
 
 
 def _parameters(

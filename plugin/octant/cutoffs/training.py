@@ -186,13 +186,21 @@ class _Descent:
             rows = np.arange(len(pairs))
             if len(rows) > _BATCH:
                 rows = self._rng.choice(len(rows), _BATCH, replace=False)
-            gradient = network.loss_and_gradient(
+            gradient = network.gradient(
                 fitted.shape, fitted.normal, fitted.weights, self._read[rows], pairs.scores[rows],
                 pairs.relevant[rows], self._decay,
-            )[1]  # fmt: skip
+            )  # fmt: skip
             slope = np.concatenate([gradient[name].ravel() for name in fitted.weights])
             self._step += 1
-            self._first += 0.1 * (slope - self._first)
-            self._second += 0.01 * (slope**2 - self._second)
-            first, second = self._first / (1 - 0.9**self._step), self._second / (1 - 0.99**self._step)
-            self._numbers -= _RATE * first / (np.sqrt(second) + 1e-8)
+            # In place: a vector's coordinates make thousands of weights, and fresh memory costs more than the sums.
+            self._first *= 0.9
+            self._first += 0.1 * slope
+            slope *= slope
+            self._second *= 0.99
+            self._second += 0.01 * slope
+            np.sqrt(self._second, out=slope)
+            slope /= np.sqrt(1 - 0.99**self._step)
+            slope += 1e-8
+            np.divide(self._first, slope, out=slope)
+            slope *= _RATE / (1 - 0.9**self._step)
+            self._numbers -= slope
