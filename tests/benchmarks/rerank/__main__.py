@@ -13,7 +13,7 @@ sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
 import parts  # noqa: E402  # from the folder above
 
-PARTS = ("replay", "labels", "attack", "peers", "judges", "vectors", "e2rank", "cutoff")
+PARTS = ("replay", "labels", "attack", "peers", "judges", "vectors", "maxsim", "e2rank", "cutoff")
 
 if __name__ == "__main__":
     arguments = parts.options(__doc__, FOLDER, PARTS)
@@ -21,6 +21,9 @@ if __name__ == "__main__":
         "--peers", type=Path, metavar="DIR", help="virtual environment with the other libraries; made where missing"
     )
     arguments.add_argument(
-        "--set", action="append", metavar="NAME", help="for vectors: only this set, more than once for several"
+        "--set",
+        action="append",
+        metavar="NAME",
+        help="for vectors, maxsim, e2rank and cutoff: only this set, more than once for several",
     )
     parts.run(arguments)

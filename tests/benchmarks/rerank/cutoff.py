@@ -5,32 +5,34 @@ z-scores, of cutoffs that read the question's vector alone or its best scores to
 question could have, which knows what is relevant. Cutoffs are trained on other questions than they are tested on; which
 of them counts is chosen by their training reports. Intervals are over questions.
 
-COVID-QA, SQuAD and NQ: all-MiniLM-L6-v2, found by Octant on Edge. TREC DL: OpenAI ada2's own scores and vectors, as
-they were recorded, one year to learn from and the other to test on.
+COVID-QA, SQuAD and NQ: all-MiniLM-L6-v2, found by Octant on Edge. TREC DL: one year to learn from and the other to test
+on, with OpenAI ada2's own scores and vectors as they were recorded, and with what MiniLM finds.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from harness import Bar, data_folder, table
-from judged_sets import DEPTH, SETS, Cached
+from judged_sets import DEPTH, SETS, Cached, questions, wanted
 from parts import Outcome
 
 from octant import Candidate, Collection, Cutoff, Ranking
 from octant.cutoffs import controls
 from octant.cutoffs.measures import Ordered, ratio_to
 from octant.cutoffs.pairs import Pairs
-from octant.datasets import TextDataset
+from octant.datasets import TextDataset, read_dataset
 from octant.gathering import gather
 from octant.judged import Judged, JudgedRankings
+from octant.work import Work
 
 LEARNED = TESTED = 600
+USUAL = ("trec-dl", "covid-qa", "squad", "nq-qed")
 PROBES = (0, 10, DEPTH)
 REPRESENTATIONS = ("turbo8", "binary(384)", "pca(192)|float8", "coarse=pca(192)|turbo4; fine=turbo8")
 WANTED = 2.0
@@ -49,11 +51,10 @@ class Case:
 
 def measure(asked: argparse.Namespace) -> Outcome:
     same: dict[str, tuple[int, int]] = {}
-    cases = [_trec("19"), _trec("20")]
-    cases += [_found(name, asked, same) for name in ("covid-qa", "squad", "nq-qed")]
     rows, bars, results = [], [], {}
-    for case in cases:
+    for case in _cases(asked, same):
         told, best = _compared(case)
+        print(table(HEADER, told), flush=True)
         rows += told
         results[case.name] = {row[1]: dict(zip(HEADER[2:], row[2:], strict=True)) for row in told}
         if case.barred:
@@ -69,6 +70,16 @@ def measure(asked: argparse.Namespace) -> Outcome:
     return Outcome(table(HEADER, rows), {"cases": results, "same set": same}, bars)
 
 
+def _cases(asked: argparse.Namespace, same: dict[str, tuple[int, int]]) -> Iterator[Case]:
+    """One after the other, since each takes minutes."""
+    for name in wanted(asked, USUAL):
+        if name == "trec-dl":
+            yield from (_trec("19"), _trec("20"))
+            yield from _trec_found(asked)
+        else:
+            yield _found(name, asked, same)
+
+
 HEADER = ("set", "way", "PR-AUC", "times the score", "P@R95", "filtered@R95", "empty@R95", "recall", "learned")
 
 
@@ -81,7 +92,8 @@ def _compared(case: Case) -> tuple[list[Sequence[object]], tuple[str, bool]]:
         "rank (fixed k)": (controls.fixed_k(pairs.scores), "", ""),
         "z-score": (controls.z_score(pairs.scores), "", ""),
     }
-    trained = {probe: Cutoff.train(case.train, probe=probe, relevant=case.relevant) for probe in PROBES}
+    work = Work(progress=True)
+    trained = {probe: Cutoff.train(case.train, probe=probe, relevant=case.relevant, work=work) for probe in PROBES}
     for cutoff in trained.values():
         odds = _told(cutoff, case.test, pairs)
         recall = Ordered(odds, pairs.relevant).at(cutoff.least).recall
@@ -119,7 +131,7 @@ def _found(name: str, asked: argparse.Namespace, same: dict[str, tuple[int, int]
     chosen = SETS[name](asked.questions or TESTED, LEARNED)
     known = Cached(chosen, asked.cache)
     with _collection(chosen.name, "float32", known, chosen.data) as collection:
-        train, test = (gather(collection, some, k=DEPTH) for some in (chosen.train, chosen.test))
+        train, test = (gather(collection, some, k=DEPTH, progress=True) for some in (chosen.train, chosen.test))
     if name == "covid-qa":
         cutoffs = [Cutoff.train(train, probe=probe, families=["linear"]) for probe in (0, 10)]
         for represent in REPRESENTATIONS:
@@ -157,6 +169,22 @@ def _trec(year: str) -> Case:
     """One year of TREC DL to learn from, the other to test on."""
     other = {"19": "20", "20": "19"}[year]
     return Case(f"dl{year} to dl{other}, ada2", _recorded(year), _recorded(other))
+
+
+def _trec_found(asked: argparse.Namespace) -> list[Case]:
+    """The same by what MiniLM finds among the pooled passages."""
+    chosen = SETS["trec-dl"](None, 0)
+    known = Cached(chosen, asked.cache)
+    folder = data_folder("msmarco-trec-dl-v1")
+    with _collection(chosen.name, "float32", known, chosen.data) as collection:
+        found = {
+            year: gather(collection, questions(read_dataset(folder, split=f"dl{year}")), k=DEPTH, progress=True)
+            for year in ("19", "20")
+        }
+    return [
+        Case(f"dl{one} to dl{other}, MiniLM", found[one], found[other], relevant=2.0)
+        for one, other in (("19", "20"), ("20", "19"))
+    ]
 
 
 def _recorded(year: str) -> JudgedRankings:

@@ -11,14 +11,13 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import formats
 import judged_sets
 import numpy as np
 from harness import Bar, table
-from judged_sets import Cached, found
+from judged_sets import Cached, cut, found, wanted
 from parts import Outcome
 
 from octant import embedder
@@ -54,7 +53,7 @@ def measure(asked: argparse.Namespace) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         out, record = learned(asked, Path(folder))
         print(record.report)
-        for name in SETS:
+        for name in wanted(asked, SETS):
             chosen = judged_sets.SETS[name](asked.questions or QUESTIONS, 0)
             known = Cached(chosen, asked.cache)
             judged = found(chosen, chosen.test, known, ("minilm",), REPRESENT)["minilm"]
@@ -81,13 +80,8 @@ def learned(asked: argparse.Namespace, folder: Path) -> tuple[Path, E2RankRecord
         return out, E2RankRecord.read(out)
     chosen = judged_sets.SETS["nq-qed"](1, LEARNED)
     judged = found(chosen, chosen.train, Cached(chosen, asked.cache), ("minilm",), REPRESENT)["minilm"]
-    short = replace(judged, queries=tuple(cut(one, 20) for one in judged))
     work = Work(progress=True, checkpoint=folder / "checkpoint")
-    return out, train(load_model(formats.MODEL), short, out, effort=EFFORT, work=work)
-
-
-def cut(one: Judged, depth: int) -> Judged:
-    return replace(one, ranking=replace(one.ranking, candidates=one.ranking.candidates[:depth]))
+    return out, train(load_model(formats.MODEL), cut(judged, 20), out, effort=EFFORT, work=work)
 
 
 def scorers(

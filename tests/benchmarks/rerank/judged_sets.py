@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import formats
@@ -14,7 +15,7 @@ from octant import Collection, Embedder, embedder
 from octant.datasets import TextDataset, read_dataset
 from octant.embedding_cache import Role, embed
 from octant.gathering import gather
-from octant.judged import JudgedRankings, Question
+from octant.judged import Judged, JudgedRankings, Question
 from octant.records import FloatArray
 
 DEPTH = 100
@@ -100,6 +101,14 @@ def trec_dl(tested: int | None, learned: int) -> JudgedSet:
 SETS = {"nq-qed": nq, "squad": squad, "covid-qa": covid, "trec-dl": trec_dl}
 
 
+def wanted(asked: argparse.Namespace, usual: Sequence[str]) -> Sequence[str]:
+    """The sets that ``--set`` names, in the order of :data:`SETS`; without it, the ``usual`` ones of a part."""
+    unknown = set(asked.set or ()) - set(SETS)
+    if unknown:
+        raise SystemExit(f"no set {', '.join(sorted(unknown))}: there are {', '.join(SETS)}")
+    return [name for name in SETS if name in asked.set] if asked.set else usual
+
+
 class Cached:
     """MiniLM, whose vectors of a set's texts are made once and kept.
 
@@ -143,3 +152,12 @@ def found(
         return {
             stage: gather(collection, asked, k=DEPTH, mode="sparse" if stage == "bm25" else "dense") for stage in stages
         }
+
+
+def cut(judged: JudgedRankings, depth: int) -> JudgedRankings:
+    """Only the best ``depth`` candidates of every question."""
+    return replace(judged, queries=tuple(_cut(one, depth) for one in judged))
+
+
+def _cut(one: Judged, depth: int) -> Judged:
+    return replace(one, ranking=replace(one.ranking, candidates=one.ranking.candidates[:depth]))
