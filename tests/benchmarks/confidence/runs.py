@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from harness import Bar, table
 from learned_arrays import expected_of, weights_of
 from parts import Outcome
 from resampling import resampled, shown
-from searched_sets import SYSTEMS, YEARS, trec_dl
+from searched_sets import MINILM, SYSTEMS, YEARS, trec_dl
 
 from octant import Ranking, Rankings, selector
 from octant.calibration import area_under_roc, expected_calibration_error
@@ -30,6 +31,9 @@ GROUPS = {
     "bm25, tas-b": ("bm25", "tas-b"),
     "bm25, rm3, splade++": ("bm25", "bm25-rm3", "splade-pp-ed"),
     "all six": SYSTEMS,
+    "bm25, minilm": ("bm25", MINILM),
+    "tas-b, ada2, minilm": ("tas-b", "openai-ada2", MINILM),
+    "all seven": (*SYSTEMS, MINILM),
 }
 LABELS, DRAWS = 20, 5
 CASCADES = (("bm25", "repllama"), ("tas-b", "repllama"))
@@ -46,31 +50,30 @@ class Half:
 
 
 def measure(asked: argparse.Namespace) -> Outcome:
-    del asked
     texts, results, bars = [], {}, []
     for name, systems in GROUPS.items():
-        rows, kept = _group(systems)
+        rows, kept = _group(systems, asked.cache)
         texts.append(f"{name}\n" + table(["", "nDCG@10", "over the best single"], rows))
         results[name] = kept
         bars += _bars(name, kept)
     for part in (_cascades, _weak):
-        text, kept, more = part()
+        text, kept, more = part(asked.cache)
         texts.append(text)
         results |= kept
         bars += more
     return Outcome("\n\n".join(texts), results, bars)
 
 
-def _halves(systems: Sequence[str]) -> list[Half]:
-    years = {year: trec_dl(year, systems) for year in YEARS}
+def _halves(systems: Sequence[str], cache: Path | None) -> list[Half]:
+    years = {year: trec_dl(year, systems, cache=cache) for year in YEARS}
     pools = {year: pooled(judged, systems, depth=100) for year, judged in years.items()}
     return [
         Half(years[test], years[train], pools[test], pools[train]) for test, train in (YEARS, tuple(reversed(YEARS)))
     ]
 
 
-def _group(systems: Sequence[str]) -> tuple[list[list[str]], dict[str, object]]:
-    halves = _halves(systems)
+def _group(systems: Sequence[str], cache: Path | None) -> tuple[list[list[str]], dict[str, object]]:
+    halves = _halves(systems, cache)
     methods: dict[str, Callable[[Half], np.ndarray]] = {
         "best single": lambda half: half.pool.alone[:, _best(half)],
         "rrf(k=2)": _evenly("rrf(k=2)"),
@@ -166,12 +169,12 @@ def _bars(group: str, kept: dict) -> list[Bar]:
 # -- cascades --------------------------------------------------------------------------------------
 
 
-def _cascades() -> tuple[str, dict, list[Bar]]:
+def _cascades(cache: Path | None) -> tuple[str, dict, list[Bar]]:
     rows, kept, bars = [], {}, []
     for cheap, dear in CASCADES:
         sureness, first, second, stopped = [], [], [], []
         chosen: list[np.ndarray] = []
-        for half in _halves((cheap, dear)):
+        for half in _halves((cheap, dear), cache):
             cascade = selector("cascade(rate=0.5)").learn(half.train)
             alone = half.pool.alone
             done = [cascade._select(one.rankings) for one in half.test]
@@ -269,12 +272,12 @@ WEAK: dict[str, tuple[Sequence[str], Selector]] = {
 }
 
 
-def _weak() -> tuple[str, dict, list[Bar]]:
+def _weak(cache: Path | None) -> tuple[str, dict, list[Bar]]:
     rows, kept, bars = [], {}, []
     for name, (systems, chosen) in WEAK.items():
         said, true, null = [], [], []
         for test, train in (YEARS, tuple(reversed(YEARS))):
-            taught, asked = (_strict(year, systems) for year in (train, test))
+            taught, asked = (_strict(year, systems, cache) for year in (train, test))
             chooser = chosen.learn(taught) if chosen.learns and len(systems) > 1 else chosen
             reason = _refusal(taught, chooser) or _refusal(asked, chooser)
             if reason is not None:
@@ -314,9 +317,9 @@ def _refusal(judged: JudgedSearches, chooser: Selector) -> str | None:
     return f"{failed} of {len(judged)} retrievals are weak" if failed < 3 else None
 
 
-def _strict(year: str, systems: Sequence[str]) -> JudgedSearches:
+def _strict(year: str, systems: Sequence[str], cache: Path | None) -> JudgedSearches:
     """Only what is graded 2 and above is relevant, as is the custom for these judgements."""
-    return trec_dl(year, systems, grade=2)
+    return trec_dl(year, systems, grade=2, cache=cache)
 
 
 def _within(ranking: Ranking, gains: dict) -> bool:

@@ -12,6 +12,7 @@ import formats
 import numpy as np
 from bm25 import bm25_scores
 from harness import data_folder
+from tqdm import tqdm
 
 from octant import Candidate, Ranking, Rankings, embedder
 from octant.datasets import read_dataset
@@ -19,21 +20,33 @@ from octant.embedding_cache import embed
 from octant.selectors import JudgedSearch, JudgedSearches
 
 SYSTEMS = ("bm25", "bm25-rm3", "tas-b", "openai-ada2", "splade-pp-ed", "repllama")
+"""Of which runs were recorded."""
+MINILM = "minilm"
+"""The system that is run here: exact search with all-MiniLM-L6-v2."""
 YEARS = ("dl19", "dl20")
 DEPTH = 50
 """Candidates of each embedding in question sets."""
+RUN_DEPTH = 100
+"""Candidates in recorded runs."""
 
 
 # -- recorded runs ---------------------------------------------------------------------------------
 
 
-def trec_dl(year: str, systems: Sequence[str], *, grade: int = 1) -> JudgedSearches:
-    """Real top-100 runs with real scores, the full judgements, and texts; below ``grade`` nothing is relevant."""
+def trec_dl(year: str, systems: Sequence[str], *, grade: int = 1, cache: Path | None = None) -> JudgedSearches:
+    """Real top-100 runs with real scores, the full judgements, and texts; below ``grade`` nothing is relevant.
+
+    ``minilm`` among the systems is searched here, among the 27,274 passages that the recorded systems found; its
+    candidates carry their vectors. ``cache`` keeps what that embeds.
+    """
     runs, gains, texts = _runs(year), _gains(year), _texts()
+    own_runs = _minilm(cache) if MINILM in systems else {}
     found = []
     for query in sorted(set(gains) & set(runs[SYSTEMS[0]])):
         rankings = {
-            system: Ranking(tuple(Candidate(point, score, texts.get(point)) for point, score in runs[system][query]))
+            system: own_runs[query]
+            if system == MINILM
+            else Ranking(tuple(Candidate(point, score, texts.get(point)) for point, score in runs[system][query]))
             for system in systems
         }
         own = {point: gain for point, gain in gains[query].items() if gain >= grade}
@@ -50,6 +63,19 @@ def _runs(year: str) -> dict[str, dict[str, list[tuple[str, float]]]]:
         for query, _, point, _, score, *_ in _fields(path):
             runs[system][query].append((point, float(score)))
     return runs
+
+
+@lru_cache
+def _minilm(cache: Path | None) -> dict[str, Ranking]:
+    data = read_dataset(data_folder("msmarco-trec-dl-v1"))
+    model = embedder(formats.MODEL)
+    with tqdm(total=len(data.documents), desc="embedding passages", unit=" passages") as progress:
+        documents = embed(model, "documents", data.documents, folder=cache, progress=progress.update)
+    scores = embed(model, "queries", data.queries, folder=cache) @ documents.T
+    return {
+        query: _best(found, data.document_ids, data.documents, documents, RUN_DEPTH)
+        for query, found in zip(data.query_ids, scores, strict=True)
+    }
 
 
 @lru_cache
@@ -104,9 +130,11 @@ def questions(name: str, split: str | None, count: int | None, cache: Path | Non
     return JudgedSearches(tuple(rows), corpus=name)
 
 
-def _best(scores: np.ndarray, ids: Sequence[str], texts: Sequence[str], vectors: np.ndarray | None) -> Ranking:
-    """The first ``DEPTH`` with a score; BM25 gives 0 to what shares no word."""
-    best = np.argsort(-scores, kind="stable")[:DEPTH]
+def _best(
+    scores: np.ndarray, ids: Sequence[str], texts: Sequence[str], vectors: np.ndarray | None, depth: int = DEPTH
+) -> Ranking:
+    """The first ``depth`` with a score; BM25 gives 0 to what shares no word."""
+    best = np.argsort(-scores, kind="stable")[:depth]
     kept = [place for place in best if vectors is not None or scores[place] > 0]
     return Ranking(
         tuple(
