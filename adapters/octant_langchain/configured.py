@@ -2,9 +2,47 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
-from octant import Distance, Pipeline
+from typing_extensions import Self
+
+from octant import Distance, Pipeline, afrom_config, from_config
+
+
+class Configured(ABC):
+    """What a configuration can describe."""
+
+    @classmethod
+    def from_config(cls, source: Any, **objects: Any) -> Self:
+        """What a configuration describes.
+
+        An :class:`octant_langchain.OctantRetriever` chooses, reranks, cuts and abstains as configured; the searches of
+        an :class:`octant_langchain.OctantVectorStore` are plain ones, and its ``as_retriever`` does all that.
+
+        Parameters
+        ----------
+        source : path, mapping or octant.config.Config
+            As :func:`octant.from_config` takes it.
+        **objects
+            ``location``, ``embedding``, ``embeddings``, ``model``: what a file cannot hold.
+
+        Raises
+        ------
+        OctantError
+            As :func:`octant.from_config`.
+        """
+        return cls._of(from_config(source, **objects))
+
+    @classmethod
+    async def afrom_config(cls, source: Any, **objects: Any) -> Self:
+        """Awaited twin of :meth:`from_config`."""
+        return cls._of(await afrom_config(source, **objects))
+
+    @classmethod
+    @abstractmethod
+    def _of(cls, pipeline: Pipeline) -> Self:
+        """Over the collection of a pipeline, with its parts."""
 
 
 def store_options(pipeline: Pipeline) -> dict[str, Any]:

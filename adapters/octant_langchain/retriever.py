@@ -11,16 +11,17 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from pydantic import Field, PrivateAttr
 from typing_extensions import Self, override
 
-from octant import Decision, Pipeline, Ranking, afrom_config, errors, from_config, reranker
+from octant import Decision, Pipeline, Ranking, errors, reranker
 from octant_langchain.choice import Choice, decided
-from octant_langchain.configured import retriever_options, store_options
+from octant_langchain.configured import Configured, retriever_options, store_options
 from octant_langchain.convert import document
 from octant_langchain.reranker import scored
+from octant_langchain.searches import Scored
 from octant_langchain.tracing import atell, atell_choice, parent_of_calls, tell, tell_choice
-from octant_langchain.vectorstore import OctantVectorStore, Scored
+from octant_langchain.vectorstore import OctantVectorStore
 
 
-class OctantRetriever(BaseRetriever):
+class OctantRetriever(Configured, BaseRetriever):
     """The documents nearest to a question, reranked where asked; settings can be changed for one call of ``invoke``.
 
     With ``rerank`` the ``fetch_k`` nearest are put in a better order and the best ``k`` returned. The report of it
@@ -89,29 +90,7 @@ class OctantRetriever(BaseRetriever):
     _rerankers: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @classmethod
-    def from_config(cls, source: Any, **objects: Any) -> Self:
-        """The retriever that a configuration describes: store, choice, reranking, cutoff and abstention.
-
-        Parameters
-        ----------
-        source : path, mapping or octant.config.Config
-            As :func:`octant.from_config` takes it.
-        **objects
-            ``location``, ``embedding``, ``embeddings``, ``model``: what a file cannot hold.
-
-        Raises
-        ------
-        OctantError
-            As :func:`octant.from_config`.
-        """
-        return cls._of(from_config(source, **objects))
-
-    @classmethod
-    async def afrom_config(cls, source: Any, **objects: Any) -> Self:
-        """Awaited twin of :meth:`from_config`."""
-        return cls._of(await afrom_config(source, **objects))
-
-    @classmethod
+    @override
     def _of(cls, pipeline: Pipeline) -> Self:
         return cls(vectorstore=OctantVectorStore(**store_options(pipeline)), **retriever_options(pipeline))
 
