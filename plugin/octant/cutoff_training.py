@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from octant.collection import Collection, attaching
 from octant.cutoffs.cutoff import Cutoff, Labels
 from octant.errors import InputError
 from octant.flow import Flow, awaitable, blocking, step
-from octant.gathering import DEPTH
-from octant.gathering import _gather as gather
-from octant.judged import Judged, Question
+from octant.gathering import DEPTH, gathered
+from octant.judged import Question
 from octant.records import PointId, Ranking
 from octant.rerankers.base import Reranker
-from octant.training import _reranked as reranked
-from octant.work import Work, progress_bar
+from octant.rerankers.teacher import taught
+from octant.work import Work
 
 TAUGHT = 3
 """How many of a teacher's best count as relevant, where its scores are no probabilities."""
@@ -64,21 +62,17 @@ def _train_cutoff(
     Exception
         As :meth:`Collection.search`.
     """
-    judged = yield from gather(collection, questions, k=k, mode="dense", progress=progress)
+    work = Work(progress=progress)
+    judged = yield from gathered(collection, questions, k=k, mode="dense", progress=progress)
     if teacher is not None:
         if labels != "judgements":
             raise InputError(f"a teacher gives the labels, got labels={labels!r} too: leave one of them out")
-        taught: list[Judged] = []
-        with progress_bar(len(judged), title="ask the teacher", unit="query", show=progress) as advance:
-            for one in judged:
-                taught.append(replace(one, gains=_gains((yield from reranked(teacher, one)))))
-                if advance is not None:
-                    advance(1)
-        judged, labels, relevant = replace(judged, queries=tuple(taught)), "teacher", 1.0
+        judged = yield from taught(judged, teacher, _relevant, work)
+        labels, relevant = "teacher", 1.0
     cutoff = yield from step(
         lambda: Cutoff.train(
             judged, probe=probe, relevant=relevant, recall=recall, precision=precision, labels=labels, seed=seed,
-            work=Work(progress=progress),
+            work=work,
         )
     )  # fmt: skip
     if attach:
@@ -90,10 +84,8 @@ train_cutoff = blocking(_train_cutoff)
 atrain_cutoff = awaitable(_train_cutoff)
 
 
-def _gains(done: Ranking) -> dict[PointId, float]:
-    """What a teacher's ranking says: nothing where it could not do its work."""
-    if done.report is not None and done.report.failure is not None:
-        return {}
+def _relevant(done: Ranking) -> dict[PointId, float]:
+    """What a teacher's ranking says is relevant."""
     if done.score_kind == "probability":
         return {hit.id: 1.0 for hit in done if hit.score >= 0.5}
     return dict.fromkeys(done.ids[:TAUGHT], 1.0)

@@ -76,6 +76,8 @@ def _gather(
 
 gather = blocking(_gather)
 agather = awaitable(_gather)
+gathered = _gather
+"""The flow of both, for flows that go on with what is found."""
 
 
 def _embedded(collection: Collection, part: Sequence[Question], *, dense: bool) -> Flow[FloatArray | None]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from os import PathLike
 
 from octant.collection import Collection, attaching
 from octant.errors import InputError
 from octant.flow import Flow, awaitable, blocking, step
-from octant.gathering import DEPTH
-from octant.gathering import _gather as gather
-from octant.judged import Judged, JudgedRankings, Question
+from octant.gathering import DEPTH, gathered
+from octant.judged import Question
 from octant.records import PointId, Ranking
 from octant.rerankers.assemble import assembled
 from octant.rerankers.base import Reranker
+from octant.rerankers.teacher import taught
 from octant.rerankers.trained import RerankerPart, TrainedReranker, part_at
 from octant.search import Mode
-from octant.work import Work, progress_bar
+from octant.work import Work
 
 TAUGHT = 10
 """How many of a teacher's best count as relevant, the first most."""
@@ -73,8 +72,9 @@ def _train_reranker(
         As :meth:`Collection.search`.
     """
     reranker = trained_reranker(spec)
-    judged = yield from gather(collection, questions, k=k, mode=mode, progress=progress)
-    lessons = None if teacher is None else (yield from _taught(teacher, judged, progress))
+    judged = yield from gathered(collection, questions, k=k, mode=mode, progress=progress)
+    work = Work(progress=progress)
+    lessons = None if teacher is None else (yield from taught(judged, teacher, _best_few, work))
     unjudged = not any(one.found_gains.any() for one in judged)
     if unjudged and lessons is None:
         raise InputError(
@@ -82,7 +82,6 @@ def _train_reranker(
             "collection's documents?"
         )
     truth = lessons if unjudged and lessons is not None else judged
-    work = Work(progress=progress)
     part = yield from step(lambda: reranker.train(truth, lessons=lessons, seed=seed, work=work))
     if attach:
         yield from attaching.attach(collection, part)
@@ -128,7 +127,7 @@ def _adopt_reranker(
     """
     learned = part if isinstance(part, RerankerPart) else part_at(part)
     reranker = trained_reranker(learned.spec)
-    judged = yield from gather(collection, questions, k=k, mode=mode, progress=progress)
+    judged = yield from gathered(collection, questions, k=k, mode=mode, progress=progress)
     adopted = yield from step(lambda: reranker.adopt(learned, judged))
     if attach:
         yield from attaching.attach(collection, adopted)
@@ -155,26 +154,6 @@ def trained_reranker(spec: str) -> TrainedReranker:
     return reranker
 
 
-def _taught(teacher: Reranker, judged: JudgedRankings, progress: bool) -> Flow[JudgedRankings]:
-    """``judged`` with the teacher's judgements in place of its own."""
-    lessons: list[Judged] = []
-    with progress_bar(len(judged), title="ask the teacher", unit="query", show=progress) as advance:
-        for one in judged:
-            done = yield from _reranked(teacher, one)
-            lessons.append(replace(one, gains=_gains(done)))
-            if advance is not None:
-                advance(1)
-    return replace(judged, queries=tuple(lessons))
-
-
-def _reranked(teacher: Reranker, one: Judged) -> Flow[Ranking]:
-    return (
-        yield from step(lambda: teacher.rerank(one.query, one.ranking), lambda: teacher.arerank(one.query, one.ranking))
-    )
-
-
-def _gains(done: Ranking) -> dict[PointId, float]:
-    """What a teacher's ranking says: nothing where it could not do its work."""
-    if done.report is not None and done.report.failure is not None:
-        return {}
+def _best_few(done: Ranking) -> dict[PointId, float]:
+    """What a teacher's ranking says: 1 for the first, 1/2 for the second, and so on."""
     return {point: 1.0 / rank for rank, point in enumerate(done.ids[:TAUGHT], start=1)}

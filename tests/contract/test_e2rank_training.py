@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from made_e2rank import embedding_model_in, judged_rankings, loaded
-from octant import Ranking, reranker
+from octant import Ranking, flow, reranker
 from octant.embedders import embedder
 from octant.errors import InputError, MismatchError
 from octant.flow import Flow
@@ -20,10 +20,11 @@ from octant.judged import Judged, JudgedRankings
 from octant.records import EmbeddingIdentity
 from octant.rerankers import Order, Reranker, Run
 from octant.rerankers.e2rank import E2Rank
-from octant.rerankers.e2rank_data import Batch, Lists, taught
+from octant.rerankers.e2rank_data import Batch, Lists, in_order
 from octant.rerankers.e2rank_learner import WEIGHTS, PseudoQueries
 from octant.rerankers.e2rank_model import RECORD, E2RankRecord, Use
 from octant.rerankers.e2rank_training import Effort, adopt, train
+from octant.rerankers.teacher import taught
 from octant.tokens import Tokens
 from octant.work import QUIET, Work
 
@@ -193,16 +194,18 @@ class Backwards(Reranker):
 
 
 def test_a_teachers_order_is_learned_in_place_of_judgements(judged: JudgedRankings) -> None:
-    learned = taught(judged[:5], reranker(Backwards()), QUIET)
+    learned = flow.run(taught(judged[:5], reranker(Backwards()), in_order))
     for one in learned:
         assert one.found_gains.tolist() == [1, 2, 3, 4, 5, 6]
     assert judged[0].found_gains.tolist() != [1, 2, 3, 4, 5, 6]
 
 
-def test_questions_on_which_the_teacher_fails_are_left_out(judged: JudgedRankings) -> None:
-    assert len(taught(judged[:5], reranker(Backwards(" 3?")), QUIET)) == 4
+def test_questions_on_which_the_teacher_fails_teach_nothing(judged: JudgedRankings) -> None:
+    learned = flow.run(taught(judged[:5], reranker(Backwards(" 3?")), in_order))
+    assert [bool(one.gains) for one in learned] == [not one.query.endswith(" 3?") for one in judged[:5]]
+    assert not all(one.gains for one in learned)
     with pytest.raises(InputError, match=r"the teacher .* failed on every question: .*RuntimeError: no idea"):
-        taught(judged[:5], reranker(Backwards("?")), QUIET)
+        flow.run(taught(judged[:5], reranker(Backwards("?")), in_order))
 
 
 def test_a_training_says_whose_order_it_learned(path: str, judged: JudgedRankings, tmp_path: Path) -> None:

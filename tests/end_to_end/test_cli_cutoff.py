@@ -45,7 +45,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def opened(name: str, location: str, *_: Any) -> Collection:
         return Collection.open(name, location=location, embedding=letters)
 
-    monkeypatch.setattr(train_command, "_open", opened)
+    monkeypatch.setattr(train_command, "open_to_train", opened)
     monkeypatch.setattr(search_command, "_open", opened)
     return tmp_path
 

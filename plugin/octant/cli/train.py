@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from octant.chat_models import chat_model
 from octant.cli.options import (
     LOCATION,
     ApiKey,
@@ -21,19 +20,15 @@ from octant.cli.options import (
     Queries,
     Teacher,
     TrainedFile,
-    client_options,
-    open_collection,
-    recorded_model,
 )
 from octant.cli.output import AsJson, echo_json
 from octant.cli.reranking import Llm
 from octant.cli.search import SearchMode
+from octant.cli.teaching import check_teacher, open_to_train, teacher_of
 from octant.cli.train_cutoff import train_cutoff
 from octant.cli.train_e2rank import train_e2rank
-from octant.collection import Collection
 from octant.errors import InputError
 from octant.judged import read_questions
-from octant.reranking import reranker
 from octant.trained import TrainedPart, TrainingReport
 
 _ANY = "reranker"
@@ -99,23 +94,19 @@ def train_reranker(
         raise InputError("--no-attach without --out would throw away what was learned: pass --out FILE")
     if adopt is not None and teacher is not None:
         raise InputError("--adopt trains nothing, so there is nothing for a --teacher to teach: leave out one of them")
-    if llm is not None and teacher is None:
-        raise InputError("--llm is about a teacher that asks a chat model: pass --teacher SPEC too")
+    check_teacher(teacher, llm)
     learned = None if adopt is None else part_at(adopt)
     questions = read_questions(queries, qrels, groups)
-    with _open(collection, location, embedding, api_key) as opened:
+    with open_to_train(collection, location, embedding, api_key) as opened:
         if learned is not None:
             part = training.adopt_reranker(
                 learned, opened, questions, k=depth, mode=mode.value, attach=attach, progress=True
             )
             report = part.origin.corpora[opened.corpus()]
         else:
-            guide = None
-            if teacher is not None:
-                guide = reranker(teacher, None if llm is None else chat_model(llm), collection=opened)
             part = training.train_reranker(
-                repr(wanted), opened, questions, teacher=guide, k=depth, mode=mode.value, seed=seed, attach=attach,
-                progress=True,
+                repr(wanted), opened, questions, teacher=teacher_of(opened, teacher, llm), k=depth, mode=mode.value,
+                seed=seed, attach=attach, progress=True,
             )  # fmt: skip
             report = part.report
     if out is not None:
@@ -136,12 +127,6 @@ def _told(part: TrainedPart, report: TrainingReport, collection: str | None, out
     if out is not None:
         lines.append(f"written to {out}")
     return "\n".join(lines)
-
-
-def _open(name: str, location: str, embedding: str | None, api_key: str | None) -> Collection:
-    with open_collection(name, location, api_key) as found:
-        model = embedding or (recorded_model(found.manifest) if found.dimension else None)
-    return Collection.open(name, location=location, embedding=model, client_options=client_options(location, api_key))
 
 
 TRAININGS: dict[str, Callable[..., None]] = {_ANY: train_reranker, "cutoff": train_cutoff, "e2rank": train_e2rank}

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from octant.chat_models import chat_model
 from octant.cli.options import (
     LOCATION,
     ApiKey,
@@ -18,16 +17,12 @@ from octant.cli.options import (
     SomeQrels,
     SomeQueries,
     TrainedFile,
-    client_options,
-    open_collection,
-    recorded_model,
 )
 from octant.cli.output import AsJson, echo_json
 from octant.cli.reranking import Llm
-from octant.collection import Collection
+from octant.cli.teaching import check_teacher, open_to_train, teacher_of
 from octant.errors import InputError
 from octant.judged import read_questions
-from octant.reranking import reranker
 
 
 def train_cutoff(
@@ -86,18 +81,15 @@ def train_cutoff(
         )
     if pseudo is not None and (queries is not None or qrels is not None or groups is not None):
         raise InputError("--pseudo makes its own questions: leave out --queries, --qrels and --groups")
-    if llm is not None and teacher is None:
-        raise InputError("--llm is about a teacher that asks a chat model: pass --teacher SPEC too")
+    check_teacher(teacher, llm)
     if not attach and out is None:
         raise InputError("--no-attach without --out would throw away what was learned: pass --out FILE")
-    with _open(collection, location, embedding, api_key) as opened:
+    with open_to_train(collection, location, embedding, api_key) as opened:
         if queries is None or qrels is None:
             asked = pseudo_questions(opened, pseudo or 1, seed=seed)
         else:
             asked = read_questions(queries, qrels, groups)
-        guide = None
-        if teacher is not None:
-            guide = reranker(teacher, None if llm is None else chat_model(llm), collection=opened)
+        guide = teacher_of(opened, teacher, llm)
         made = cutoff_training.train_cutoff(
             opened, asked, teacher=guide, labels="source" if pseudo and guide is None else "judgements", probe=probe,
             relevant=relevant, recall=recall, precision=precision, k=depth, seed=seed, attach=attach, progress=True,
@@ -118,9 +110,3 @@ def train_cutoff(
         typer.echo(f"attached to {collection!r}: octant search {collection} QUERY --cutoff attached uses it")
     if out is not None:
         typer.echo(f"written to {out}")
-
-
-def _open(name: str, location: str, embedding: str | None, api_key: str | None) -> Collection:
-    with open_collection(name, location, api_key) as found:
-        model = embedding or recorded_model(found.manifest)
-    return Collection.open(name, location=location, embedding=model, client_options=client_options(location, api_key))

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from octant.chat_models import chat_model
 from octant.cli.options import (
     LOCATION,
     ApiKey,
@@ -18,18 +17,15 @@ from octant.cli.options import (
     Qrels,
     Queries,
     Teacher,
-    client_options,
-    open_collection,
     recorded_model,
 )
 from octant.cli.output import AsJson, echo_json
 from octant.cli.reranking import Llm
-from octant.collection import Collection
+from octant.cli.teaching import check_teacher, open_to_train, teacher_of
 from octant.errors import InputError
 from octant.gathering import gather
 from octant.judged import read_questions
 from octant.records import JSON
-from octant.reranking import reranker
 from octant.work import Work
 
 
@@ -77,11 +73,10 @@ def train_e2rank(
         raise InputError("say --out to train a model, or --adopt to validate one that there is: one of the two")
     if out is not None:
         training.free_folder(out)  # before the search, not after it
-    if llm is not None and teacher is None:
-        raise InputError("--llm is about a teacher that asks a chat model: pass --teacher SPEC too")
+    check_teacher(teacher, llm)
     effort = training.Effort(steps, batch, rate, layers or None, passages, context=context)
     questions = read_questions(queries, qrels, groups)
-    with _open(collection, location, model, api_key) as opened:
+    with open_to_train(collection, location, model, api_key) as opened:
         source = model or recorded_model(opened.manifest)
         judged = gather(opened, questions, k=depth, progress=True)
         if adopt is not None:
@@ -89,8 +84,7 @@ def train_e2rank(
         else:
             kept = Path(f"{out}.checkpoint")
             work = Work(progress=True, checkpoint=kept)
-            asked = None if llm is None else chat_model(llm)
-            guide = None if teacher is None else reranker(teacher, asked, collection=opened)
+            guide = teacher_of(opened, teacher, llm)
             record = training.train(source, judged, str(out), teacher=guide, effort=effort, seed=seed, work=work)
             if kept.is_dir() and not any(kept.iterdir()):
                 kept.rmdir()
@@ -102,9 +96,3 @@ def train_e2rank(
     report = list(record.origin.corpora.values())[-1] if adopt is not None else record.report
     typer.echo(str(report))
     typer.echo(f"\nwritten to {folder}: rerank with \"e2rank('{folder}')\"")
-
-
-def _open(name: str, location: str, model: str | None, api_key: str | None) -> Collection:
-    with open_collection(name, location, api_key) as found:
-        source = model or recorded_model(found.manifest)
-    return Collection.open(name, location=location, embedding=source, client_options=client_options(location, api_key))

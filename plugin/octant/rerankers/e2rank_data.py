@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from octant.errors import InputError
 from octant.judged import Judged, JudgedRankings
-from octant.records import FloatArray, PointId
-from octant.rerankers.base import Reranker
+from octant.records import FloatArray, PointId, Ranking
 from octant.rerankers.e2rank_model import Use
 from octant.rerankers.e2rank_prompt import list_prompt
 from octant.tokens import Tokens
@@ -132,30 +131,9 @@ class Batch:
         return cls(np.concatenate([lists.vectors[row] for row in rows]), positive, others, parts)
 
 
-def taught(judged: JudgedRankings, teacher: Reranker, work: Work) -> JudgedRankings:
-    """``judged`` with the order of another reranker in place of its judgements.
-
-    The best candidate gains as much as there are candidates, the last 1. Questions on which the teacher failed are left
-    out.
-
-    Raises
-    ------
-    InputError
-        If it failed on all of them; names the first reason.
-    """
-    kept: list[Judged] = []
-    reason = ""
-    for one in work.steps(judged, what=f"teacher {teacher!r}", total=len(judged)):
-        done = teacher.rerank(one.query, one.ranking)
-        failure = None if done.report is None else done.report.failure
-        if failure is not None:
-            reason = reason or failure
-            continue
-        gains: dict[PointId, float] = {point: float(len(done) - place) for place, point in enumerate(done.ids)}
-        kept.append(replace(one, gains=gains))
-    if not kept:
-        raise InputError(f"the teacher {teacher!r} failed on every question: {reason}")
-    return replace(judged, queries=tuple(kept))
+def in_order(done: Ranking) -> dict[PointId, float]:
+    """What a teacher's ranking says: the best candidate gains as much as there are candidates, the last 1."""
+    return {point: float(len(done) - place) for place, point in enumerate(done.ids)}
 
 
 def _texts(one: Judged) -> list[str]:

@@ -23,15 +23,17 @@ import numpy as np
 from octant.descent import Schedule, need_torch
 from octant.descent import train as descend
 from octant.errors import InputError, MismatchError, MissingExtraError
+from octant.flow import run
 from octant.hub import load_model
 from octant.identity import PROBE_TEXT, complete, describe, probe_of, same_model
 from octant.judged import Judged, JudgedRankings, ndcg
 from octant.records import EmbeddingIdentity, FloatArray
 from octant.rerankers.base import Reranker
-from octant.rerankers.e2rank_data import Lists, taught
+from octant.rerankers.e2rank_data import Lists, in_order
 from octant.rerankers.e2rank_learner import WEIGHTS, PseudoQueries, PseudoQueryLearner, ndcgs
 from octant.rerankers.e2rank_model import E2RankRecord, Use, weights_digest
 from octant.rerankers.settings import positive, whole
+from octant.rerankers.teacher import taught
 from octant.rerankers.trained import FEWEST, FEWEST_TO_VALIDATE, compared
 from octant.statistics import paired_difference
 from octant.tokens import tokens_of
@@ -150,7 +152,9 @@ def train(
     bench.check(judged.embedding)
     validation = bench.lists(held)
     choices = dict(_choices(validation, bench.pseudo, tuned=False, effort=effort, work=work))
-    taught_by = known if teacher is None else taught(known, teacher, work)
+    taught_by = known
+    if teacher is not None:
+        taught_by = run(taught(known, teacher, in_order, work)).where(lambda one: bool(one.gains))
     trained_on = bench.descend(taught_by, known, seed) if effort.steps else 0
     if trained_on:
         choices |= _choices(validation, bench.pseudo, tuned=True, effort=effort, work=work)
