@@ -248,8 +248,11 @@ def _area(sureness: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
 # -- weak retrieval --------------------------------------------------------------------------------
 
 
-VOUCHED = "bm25, beside the five others"
-"""Of all the views of :data:`WEAK` the one that the bar is about: agreement among systems that were really run."""
+VOUCHED = ("minilm, beside the six recorded", "bm25, beside the five others")
+"""Of all the views of :data:`WEAK` those that the bar is about: agreement among systems that were really run.
+
+Issue 6 asks for MiniLM. bm25 is older: it was chosen while MiniLM had not been run on these passages.
+"""
 
 
 class First(Selector):
@@ -265,7 +268,10 @@ class First(Selector):
 WEAK: dict[str, tuple[Sequence[str], Selector]] = {
     "bm25": (("bm25",), First()),
     "bm25, beside tas-b": (("bm25", "tas-b"), First()),
-    VOUCHED: (("bm25", *(name for name in SYSTEMS if name != "bm25")), First()),
+    VOUCHED[1]: (("bm25", *(name for name in SYSTEMS if name != "bm25")), First()),
+    "minilm": ((MINILM,), First()),
+    "minilm, beside bm25": ((MINILM, "bm25"), First()),
+    VOUCHED[0]: ((MINILM, *SYSTEMS), First()),
     "tas-b": (("tas-b",), First()),
     "tas-b and ada2, fused": (("tas-b", "openai-ada2"), selector("fuse")),
     "all six, fused": (SYSTEMS, selector("fuse")),
@@ -305,9 +311,10 @@ def _weak(cache: Path | None) -> tuple[str, dict, list[Bar]]:
         "calibration error",
         "best of many signals by chance",
     ]
-    reached = kept.get(VOUCHED, {"auroc": {"value": 0.0}})["auroc"]["value"]
-    promise = "weak retrieval of bm25, with agreement, on dl across years: AUROC at least .75"
-    bars.append(Bar(promise, f"{reached:.3f}", reached >= 0.75))
+    for view in VOUCHED:
+        reached = kept.get(view, {"auroc": {"value": 0.0}})["auroc"]["value"]
+        promise = f"weak retrieval on dl across years, {view}: AUROC at least .75"
+        bars.append(Bar(promise, f"{reached:.3f}" if reached else "not measurable", reached >= 0.75))
     return table(header, rows), {"weak retrieval": kept}, bars
 
 
