@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +74,27 @@ def test_what_was_learned_on_one_kind_of_search_is_not_adopted_for_another(docs:
     assert docs.trained(LearnedPart) == adopted
     with pytest.raises(MismatchError, match="trained on 'dense cosine' rankings, these are 'sparse'"):
         adopt_reranker(part, docs, questions(), k=COUNT, mode="sparse")
+
+
+def by_number(texts: list[str]) -> np.ndarray:
+    """A text is near those that end in the same number, modulo their count; no word in common is needed."""
+    ends = [text.rpartition(" ")[2] for text in texts]
+    rows = [np.random.default_rng(int(end) % COUNT if end.isdigit() else COUNT).normal(size=8) for end in ends]
+    return np.asarray(rows, np.float32)
+
+
+def test_after_a_search_by_words_the_stored_vectors_are_compared_with_the_query(tmp_path: Path) -> None:
+    with Collection.create("docs", location=tmp_path / "store", embedding=by_number, sparse="bm25") as made:
+        made.add([f"masons built hall {row}" for row in range(COUNT)], ids=range(COUNT))
+        # All documents share one word with every question, so that a search by words cannot tell them apart.
+        asked = [Question(f"q{n}", f"masons {n}", {str(n % COUNT): 1.0}) for n in range(COUNT, 3 * COUNT)]
+        part = train_reranker("learned(vectors=true)", made, asked, k=COUNT, mode="sparse")
+        assert "cosines with the query" in part.report.learned
+        assert not part.report.no_change
+        query = f"masons {3 * COUNT + 5}"
+        found = made.search(query, k=COUNT, mode="sparse", with_vectors=True)
+        assert len(found) == COUNT
+        assert reranker(part.spec, collection=made).rerank(query, found, k=1).ids == (5,)
 
 
 def test_nothing_to_ask_and_nothing_to_train_are_refused(docs: Collection) -> None:

@@ -93,7 +93,9 @@ class LearnedReranker(TrainedReranker):
         branches = sorted({branch for one in known for found in one.ranking for branch in found.branch_scores})
         cosine = self.vectors and not judged.first_stage.startswith("dense")
         cosine = cosine and all(one.vector is not None for one in judged)
-        features = FeatureSet(tuple(branches), self.vectors, PROJECTED if self.vectors else 0, cosine)
+        # A projection of short vectors has no more axes than they have coordinates.
+        width = min(PROJECTED, stacked(known[0].ranking).shape[1]) if self.vectors else 0
+        features = FeatureSet(tuple(branches), self.vectors, width, cosine)
         material = self._material(features, known, stopping)
         drafts = [
             _fitted(tried, hidden, material.only(features, tried), seed, work)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import judged_sets
@@ -47,6 +47,8 @@ class Row:
     mrr: float
     difference: Estimate
     milliseconds: float
+    validated: float | None = None
+    """Gain on the questions that decided whether it may act; None for what is not trained on the set."""
 
     def as_json(self) -> dict[str, object]:
         return {**vars(self), "difference": self.difference.as_json()}
@@ -76,7 +78,11 @@ def _of_set(name: str, chosen: JudgedSet, known: Cached, teachers: dict[tuple[st
             if represent == "float32":
                 _train(name, first, train, parts, teachers)
             scorers = _scorers(first, parts, teachers, train if represent == "float32" else None, home=name)
-            rows += [_row(chosen, first, represent, method, scorer, test) for method, scorer in scorers.items()]
+            for method, scorer in scorers.items():
+                row = _row(chosen, first, represent, method, scorer, test)
+                part = parts.get((first, method.removesuffix(", home")))
+                gain = part.report.figures[0].difference.value if part is not None and part.report.figures else None
+                rows.append(row if gain is None else replace(row, validated=gain))
     return rows
 
 
@@ -192,19 +198,21 @@ def _table(rows: list[Row]) -> str:
 def _bars(rows: list[Row]) -> list[Bar]:
     plain = [row for row in rows if row.represent == "float32"]
     served = [row for row in plain if row.method.startswith(TRAINED) and not row.method.endswith("as it is")]
-    acting = ("learned, home", "learned(vectors=true), home")
-    home = [row for row in plain if row.chosen.startswith("squad") and row.method in acting]
     bars = [_harmless(served)] if served else []
-    bars += [
-        Bar(
-            f"{row.method.removesuffix(', home')} in-domain on squad, by article, after {row.first}: at least +.004, "
-            "interval above zero",
-            f"{row.difference.value:+.4f} [{row.difference.low:+.4f}, {row.difference.high:+.4f}]",
-            row.difference.value >= 0.004 and row.difference.low > 0,
-        )
-        for row in home
-    ]
+    bars += [_in_domain(plain, first) for first in FIRST if any(row.chosen.startswith("squad") for row in plain)]
     return [*bars, _kept(rows)]
+
+
+def _in_domain(plain: list[Row], first: str) -> Bar:
+    """What the one of the learned rerankers reaches that gained most on the questions held back from training."""
+    trained = [row for row in plain if row.first == first and row.chosen.startswith("squad")]
+    row = max((row for row in trained if row.validated is not None), key=lambda row: row.validated or 0.0)
+    return Bar(
+        f"a learned reranker in-domain on squad, by article, after {first}: at least +.004, interval above zero",
+        f"{row.method.removesuffix(', home')}, chosen by validation: {row.difference.value:+.4f} "
+        f"[{row.difference.low:+.4f}, {row.difference.high:+.4f}]",
+        row.difference.value >= 0.004 and row.difference.low > 0,
+    )
 
 
 def _harmless(served: list[Row]) -> Bar:
