@@ -20,8 +20,9 @@ from octant.errors import ArtifactError, InputError, MismatchError, RerankError
 from octant.judged import Judged, JudgedRankings
 from octant.rerankers.assemble import assembled
 from octant.rerankers.features import FeatureSet
-from octant.rerankers.trained import RerankerPart, TrainedReranker
+from octant.rerankers.trained import RerankerPart, TrainedReranker, _doubt
 from octant.rerankers.words import WordCounts
+from octant.statistics import Estimate
 from octant.testing import check_reranker
 from octant.trained import TrainingReport
 
@@ -321,6 +322,43 @@ def test_hybrid_rankings_bring_the_scores_of_their_branches() -> None:
     assert not part.report.no_change
     one = hybrid(next(one for one in UNSEEN if not one.found_gains[0]))
     assert at_home(part).rerank(one.query, one.ranking).ids[0] in one.gains
+
+
+# -- how many questions would show a gain --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        # Half as wide, the interval would end at zero: four times as many.
+        (Estimate(0.02, -0.02, 0.06), "validating on about 400 would show it"),
+        (Estimate(0.03, -0.01, 0.07), "validating on about 178 would show it"),
+        (Estimate(0.0001, -0.02, 0.02), None),
+        (Estimate(0.0, -0.02, 0.02), None),
+        (Estimate(-0.02, -0.06, 0.02), None),
+    ],
+)
+def test_a_gain_that_chance_could_be_tells_how_many_queries_would_decide(gain: Estimate, said: str | None) -> None:
+    told = _doubt(gain, 100)
+    assert told is None if said is None else said in str(told)
+
+
+def test_a_validation_that_could_not_decide_says_so(parts: dict[str, RerankerPart]) -> None:
+    made = assembled("learned")
+    assert isinstance(made, TrainedReranker)
+
+    def adopted(helped: int) -> TrainingReport:
+        mixed = (*lessons(helped, seed=7), *lessons(40 - helped, seed=8, helpful=False))
+        judged = replace(lessons(40, corpus="d" * 32), queries=mixed)
+        return made.adopt(parts["learned"], judged).origin.corpora["d" * 32]
+
+    undecided = adopted(18)
+    assert undecided.no_change
+    assert undecided.figures[0].difference.value > 0
+    assert re.search(r"40 queries cannot tell this gain from chance: .* about \d+ would show it", str(undecided))
+    harmed = adopted(10)
+    assert harmed.no_change
+    assert harmed.remarks == ()
 
 
 # -- the cosine with the query, where the search did not rank by it ------------------------------

@@ -29,7 +29,7 @@ from octant.rerankers.base import Reranker
 from octant.rerankers.order import Order
 from octant.rerankers.run import Run
 from octant.rerankers.settings import Settings
-from octant.statistics import paired_difference
+from octant.statistics import Estimate, paired_difference
 from octant.trained import Figure, Origin, TrainedPart, TrainingReport
 from octant.work import QUIET, Work
 
@@ -37,6 +37,8 @@ FEWEST = 40
 """Judged queries that a training needs."""
 FEWEST_TO_VALIDATE = 20
 """Judged queries that a validation needs: fewer show nothing."""
+_MOST_NEEDED = 20_000
+"""More queries than that nobody judges to find a gain so small."""
 
 Scorer: TypeAlias = Callable[[Judged], FloatArray]
 """Scores (n,) of a query's candidates; higher is better."""
@@ -186,8 +188,8 @@ class TrainedReranker(Reranker):
             return part.report
         figures = compared(unseen, lambda one: self._scores(part, one.query, one.ranking, one.vector))
         surely = figures[0].difference.low > 0 and len(unseen) >= FEWEST_TO_VALIDATE
-        few = f"fewer than {FEWEST_TO_VALIDATE} queries to validate on can show nothing"
-        remarks = () if len(unseen) >= FEWEST_TO_VALIDATE else (few,)
+        doubt = None if surely else _doubt(figures[0].difference, len(unseen))
+        remarks = () if doubt is None else (doubt,)
         return TrainingReport(part.report.learned, fitted_on, len(unseen), figures, not surely, remarks)
 
     def _check_judged(self, judged: JudgedRankings, fewest: int) -> None:
@@ -233,6 +235,22 @@ class TrainedReranker(Reranker):
         if ranking.score_kind != "first stage":
             return f"{self!r} was trained on what a search returns, and these scores are a reranker's"
         return None
+
+
+def _doubt(gain: Estimate, count: int) -> str | None:
+    """What keeps ``count`` validated queries from showing a gain; None where they show that there is none."""
+    if count < FEWEST_TO_VALIDATE:
+        return f"fewer than {FEWEST_TO_VALIDATE} queries to validate on can show nothing"
+    if gain.value <= 0:
+        return None
+    # An interval narrows with the root of the number of queries.
+    needed = count * ((gain.value - gain.low) / gain.value) ** 2
+    if needed > _MOST_NEEDED:
+        return None
+    return (
+        f"{count:,} queries cannot tell this gain from chance: if it is real, validating on about {needed:,.0f} would "
+        "show it"
+    )
 
 
 def parts_of(reranker: Reranker, given: Sequence[TrainedPart | str | Path]) -> tuple[TrainedPart, ...]:
