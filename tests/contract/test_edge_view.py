@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from octant.errors import StoreError
 from octant.flow import run
 from octant.layout import PointBatch, Stages, lay_out
 from octant.records import Distance, StorageNeeds
+from octant.store import pages
 from octant.store.edge import EdgeStore
 
 
@@ -56,6 +58,18 @@ def test_what_is_opened_to_be_read_reads_the_same_and_is_not_touched(held_in_mem
     run(viewed.close())
     assert not (held_in_memory / "docs" / "view").exists()
     assert files_of(shard) == before, "reading through a view must not touch the shard"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")
+@pytest.mark.parametrize("count", [2000, 5000])
+def test_a_sample_does_not_keep_what_it_was_drawn_from_in_memory(held_in_memory: Path, count: int) -> None:
+    store = EdgeStore(held_in_memory, "docs")
+    run(store.open_to_read())
+    assert len(run(store.sample(count, vectors=[""], with_payload=False))) == min(count, 3000)
+    resident = pages.mapped(held_in_memory)
+    assert resident is not None
+    assert sum(resident.values()) < 3000 * 1024 * 4 // 8, "of 12 MB of vectors next to nothing may stay"
+    run(store.close())
 
 
 def test_what_is_opened_to_be_read_refuses_to_be_written(held_in_memory: Path) -> None:

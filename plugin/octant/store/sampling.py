@@ -87,6 +87,8 @@ def _everything(
             filter=filter, limit=PAGE, offset=offset, vectors=vectors, with_payload=with_payload
         )
         found += page
+        # What is drawn lies everywhere: without this, an engine in this process would end up holding all of its files.
+        #yield from store.let_go()
         if offset is None:
             return found
 
