@@ -28,6 +28,7 @@ from octant.work import progress_bar
 
 if TYPE_CHECKING:
     from octant.rerankers.base import Reranker
+    from octant.rerankers.trained import TrainedReranker
     from octant.trained import TrainedPart
 
 
@@ -140,7 +141,7 @@ def _methods(
         raise InputError(f"what was trained for {idle[0]!r} belongs to none of the rerankers: evaluate {idle[0]!r} too")
     notes = tuple(
         f"{part.spec} acts here because it is measured. In a collection it acts once octant train {part.spec!r} "
-        "--adopt FILE has shown on judged questions that it helps there."
+        "--adopt has shown on judged questions that it helps there."
         for part in used
     )
     return methods, notes
@@ -156,28 +157,32 @@ def _trained_method(
 ) -> Reranker:
     """One reranker; the ``parts`` that its stages have learned are added to ``used``."""
     from octant.rerankers.assemble import assembled
+    from octant.rerankers.e2rank import E2Rank
     from octant.rerankers.shelf import Shelf
     from octant.rerankers.trained import TrainedReranker
 
     built = assembled(spec)
-    mine: list[TrainedPart] = []
-    for stage in built.stages:
-        if not isinstance(stage, TrainedReranker):
-            continue
-        fitting = [part for part in parts if isinstance(part, stage.part) and part.spec == repr(stage)]
-        if not fitting:
-            had = f"; given was what was trained for {', '.join(repr(part.spec) for part in parts)}" if parts else ""
-            raise InputError(
-                f"{stage!r} has to be trained first, and the collection of an evaluation has nothing attached{had}: "
-                f"pass trained= (--trained FILE), the file that octant train {repr(stage)!r} --out FILE writes"
-            )
-        searched = f"{mode} {Distance.COSINE.value.lower()}" if mode == "dense" else mode
-        fitting[0].check_adoption(None if model is None else model.identity, "evaluation", searched)
-        mine.append(fitting[0])
-    used += [part for part in mine if not any(part is one for one in used)]
+    mine = [_part_of(stage, parts) for stage in built.stages if isinstance(stage, TrainedReranker)]
+    # e2rank names the folder of its model itself.
+    folders = [stage.record for stage in built.stages if isinstance(stage, E2Rank) and stage.use.weight > 0]
+    searched = f"{mode} {Distance.COSINE.value.lower()}" if mode == "dense" else mode
+    for part in (*mine, *filter(None, folders)):
+        part.check_adoption(None if model is None else model.identity, "evaluation", searched)
+        if not any(part is one for one in used):
+            used.append(part)
     made = reranker(built, embedding=model, trained=mine or None, **options)
-    # Also for rerankers that name their model themselves, as e2rank does.
     return made.using(replace(made.settings, shelf=Shelf(mine, measured=True)))
+
+
+def _part_of(stage: TrainedReranker, parts: Sequence[TrainedPart]) -> TrainedPart:
+    for part in parts:
+        if isinstance(part, stage.part) and part.spec == repr(stage):
+            return part
+    had = f"; given was what was trained for {', '.join(repr(part.spec) for part in parts)}" if parts else ""
+    raise InputError(
+        f"{stage!r} has to be trained first, and the collection of an evaluation has nothing attached{had}: pass "
+        f"trained= (--trained FILE), the file that octant train {repr(stage)!r} --out FILE writes"
+    )
 
 
 # -- candidates ------------------------------------------------------------------------------------

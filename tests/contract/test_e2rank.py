@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octant import Candidate, Collection, Ranking, reranker
+from octant import Candidate, Collection, Ranking, evaluate_rerankers, reranker
+from octant.datasets import TextDataset
 from octant.embedders import embedder
-from octant.errors import InputError, RerankError
+from octant.errors import InputError, MismatchError, RerankError
 from octant.records import EmbeddingIdentity
 from octant.rerankers.e2rank import E2Rank
 from octant.rerankers.e2rank_model import RECORD, E2RankRecord, Use, weights_digest
@@ -304,6 +305,23 @@ def test_it_acts_only_where_it_was_shown_to_help(collection: Collection, tmp_pat
     )
     assert unknown.report is not None
     assert any("pass collection=" in remark for remark in unknown.report.remarks)
+
+
+def test_an_evaluation_lets_it_act_and_says_so(tmp_path: Path) -> None:
+    names = ("apples", "pears", "plums", "grapes", "figs", "dates")
+    ids = tuple(f"d{row}" for row in range(len(names)))
+    data = TextDataset("fruit", ids, names, ("q",), (QUERY,), {"q": {"d1": 1}})
+    embed = embedder(hashed, "hashed")
+    trained = trained_in(tmp_path / "m", "another collection", Use(5, 8, 0.5), helps=False)
+    told = evaluate_rerankers(data, [f"e2rank('{trained}')", "e2rank(passages=5, shortest=8, weight=0.5)"], embed)
+    named, plain = told.rows[1:3]
+    assert named.failures == {}
+    assert named.metrics == plain.metrics
+    assert named.metrics["ndcg@10"].value != told.rows[0].metrics["ndcg@10"].value
+    (note,) = told.notes
+    assert note.startswith("e2rank acts here because it is measured")
+    with pytest.raises(MismatchError, match="was trained for another"):
+        evaluate_rerankers(data, f"e2rank('{trained_in(tmp_path / 'n', 'c', Use(), name='another')}')", embed)
 
 
 def test_a_model_for_another_embedding_is_refused(collection: Collection, tmp_path: Path) -> None:
