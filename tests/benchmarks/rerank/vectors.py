@@ -61,7 +61,6 @@ def measure(asked: argparse.Namespace) -> Outcome:
         chosen = judged_sets.SETS[name](asked.questions or QUESTIONS, LEARNED)
         known = Cached(chosen, asked.cache)
         rows += _of_set(name, chosen, known, teachers)
-        print(_table([row for row in rows if row.chosen == chosen.name]), flush=True)
     return Outcome(_table(rows), {"rows": [row.as_json() for row in rows]}, _bars(rows))
 
 
@@ -83,6 +82,7 @@ def _of_set(name: str, chosen: JudgedSet, known: Cached, teachers: dict[tuple[st
                 part = parts.get((first, method.removesuffix(", home")))
                 gain = part.report.figures[0].difference.value if part is not None and part.report.figures else None
                 rows.append(row if gain is None else replace(row, validated=gain))
+        print(_table([row for row in rows if row.represent == represent]), flush=True)
     return rows
 
 
