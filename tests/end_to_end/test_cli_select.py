@@ -144,7 +144,6 @@ def test_a_calibrated_confidence_says_on_what(tmp_path: Path, loaded: list[str])
         (["--select", "fuse", "--mode", "hybrid"], "--mode is about one embedding, and --select asks several"),
         (["--select", "fuse", "--score-threshold", "0.5"], "--score-threshold is about one embedding"),
         (["--select", "fuse", "--cutoff", "attached"], "--cutoff is about one embedding"),
-        (["--select", "fuse", "--filter", '{"has_id": ["bread"]}'], "a Qdrant filter has the clauses"),
         (["--select", "fusse"], "did you mean 'fuse'"),
         (["--of", "minilm", "--of", "words"], "--of minilm --of words are several embeddings: pass --select SPEC"),
         (["--select", "fuse", "--of", "bge"], "are minilm, words, sparse; got bge, which octant index"),
@@ -152,5 +151,12 @@ def test_a_calibrated_confidence_says_on_what(tmp_path: Path, loaded: list[str])
         (["--select", "fuse", "--embedding", "real"], "say whose model it is, as in --embedding minilm=MODEL"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(facts: list[object], options: list[str], message: str) -> None:
+def test_what_cannot_be_asked_is_refused_before_a_model_is_loaded(
+    facts: list[object], loaded: list[str], options: list[str], message: str
+) -> None:
     assert message in refused(*facts, *options)
+    assert not loaded
+
+
+def test_a_filter_that_is_none_is_refused(facts: list[object]) -> None:
+    assert "a Qdrant filter has the clauses" in refused(*facts, "--select", "fuse", "--filter", '{"has_id": ["bread"]}')

@@ -35,14 +35,17 @@ Of = Annotated[
 ]  # fmt: skip
 
 
-def refuse_with_select(**given: object) -> None:
-    """Refuse options of a search in one embedding.
+def check_select(spec: str, **given: object) -> None:
+    """Refuse a spec with a mistake, and options of a search in one embedding, before any model is loaded.
 
     Raises
     ------
+    SpecError
+        If ``spec`` has a mistake.
     InputError
-        Naming the first one that was given.
+        Naming the first option that was given.
     """
+    selector(spec)
     for name, value in given.items():
         if value is not None:
             raise InputError(f"--{name} is about one embedding, and --select asks several: leave one of the two out")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from octant.cli.choosing import Of, Select, chosen, refuse_with_select, told
+from octant.cli.choosing import Of, Select, check_select, chosen, told
 from octant.cli.options import (
     LOCATION,
     ApiKey,
@@ -88,7 +88,7 @@ def search(
     if rerank is None:
         options.refuse_without_rerank(explain=explain)
     if select is not None:
-        refuse_with_select(**{"mode": mode, "score-threshold": score_threshold, "cutoff": cutoff})
+        check_select(select, **{"mode": mode, "score-threshold": score_threshold, "cutoff": cutoff})
     elif len(of or ()) > 1:
         raise InputError(
             f"--of {' --of '.join(of or ())} are several embeddings: pass --select SPEC to choose between them"
