@@ -8,7 +8,7 @@ rather than imitated, because Qdrant makes its own codes, and rounds queries of 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,9 @@ from octant.layout import HnswSettings, PointBatch, SearchKnobs, Stages, VectorQ
 from octant.oversampling import FEW_POINTS, RANKS, TARGETS, CoverageCurve
 from octant.records import Distance, FloatArray
 from octant.representation import Representation
-from octant.store.base import Store
+
+if TYPE_CHECKING:
+    from octant.store.edge import EdgeStore
 
 LEAST_POINTS = FEW_POINTS
 """Fewer say nothing: the assumed curve stays."""
@@ -156,12 +158,12 @@ def _rankings(
     return coarse, fine
 
 
-def _found(store: Store, queries: list[VectorQuery], depth: int) -> NDArray[np.int64]:
+def _found(store: EdgeStore, queries: list[VectorQuery], depth: int) -> NDArray[np.int64]:
     """Rows (m, depth) that the engine found, -1 where there were no more."""
     found = np.full((len(queries), depth), -1, np.int64)
     for row, query in enumerate(queries):
-        (points,) = run(store.query([query]))
-        found[row, : len(points)] = [int(point.id) for point in points]
+        (ids,) = run(store.query_ids([query]))
+        found[row, : len(ids)] = ids
     return found
 
 

@@ -137,11 +137,12 @@ def sparse(vector: SparseVector) -> qe.SparseVector:
 
 def stored(point: qe.ScoredPoint | qe.Record) -> StoredPoint:
     """The engine's answer as a record, without sparse vectors and multivectors."""
+    vector = point.vector  # read once: every reading converts what the engine holds
     return StoredPoint(
         id=identity(point),
         score=float(getattr(point, "score", 0.0)),
         payload=point.payload or {},
-        vectors={name: value for name, value in _dense(point.vector).items() if value.ndim == 1},
+        vectors={} if vector is None else {name: value for name, value in _dense(vector).items() if value.ndim == 1},
     )
 
 
@@ -164,7 +165,8 @@ def complete(point: qe.Record) -> StoredPoint:
 
 def identity(point: qe.ScoredPoint | qe.Record) -> int | str:
     """The engine's id as Octant has it."""
-    return point.id if isinstance(point.id, int) else str(point.id)
+    own = point.id
+    return own if isinstance(own, int) else str(own)
 
 
 def _by_name(vector: Any) -> Mapping[str, Any]:
