@@ -15,6 +15,7 @@ import octant
 from octant import registry
 from octant.layout import HnswSettings, SearchKnobs
 from octant.records import Distance
+from octant.testing import check_quantizer
 from octant.vectors import similarity, unit_rows
 
 N, DIM, K = 900, 64, 10
@@ -132,6 +133,14 @@ def test_scores_estimate_the_cosine(spec: str, error: float, recall: float, vect
     got_error, got_recall = measured(spec, vectors, Distance.COSINE)
     assert got_error <= error
     assert got_recall >= recall
+
+
+def test_umap_keeps_the_contract() -> None:
+    """Here, so that the process that has compiled umap-learn for the scores above need not do it twice."""
+    if find_spec("umap") is None:
+        pytest.skip("umap-learn is not installed: pip install 'qdrant-octant[umap]'")
+    check_quantizer(octant.quantizer("umap(8)"))
+    check_quantizer(octant.quantizer("umap(8)").links[0], seed=1)
 
 
 @pytest.mark.parametrize(("distance", "spec", "error", "recall"), OTHER, ids=[f"{d.value}-{s}" for d, s, _, _ in OTHER])
