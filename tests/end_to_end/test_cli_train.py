@@ -79,6 +79,8 @@ def test_what_is_trained_reranks_here_and_elsewhere_once_adopted(
         done = reranker("learned", trained=part, collection=others).rerank("who founded guild17?", found)
         assert done.ids == found.ids
         assert "neither trained on this collection nor adopted" in str(done.report)
+    another = octant(place, "refine", "--adopt", part, collection="others", code=2)
+    assert "holds what was trained for 'learned', not for refine: name that one" in another
     told = octant(place, "learned", "--depth", "30", "--adopt", part, "--json", collection="others")
     report = json.loads(told[told.index("{") :])
     assert (report["validated_on"], report["no_change"]) == (80, False)
@@ -94,7 +96,8 @@ def test_what_is_trained_reranks_here_and_elsewhere_once_adopted(
         (["listwise"], "learns nothing from judged rankings"),
         (["learned", "--no-attach"], "would throw away what was learned"),
         (["learned", "--adopt", "nowhere"], "nowhere, cannot read it"),
-        (["learned", "--adopt", "x", "--teacher", "lexical"], "nothing for a --teacher to teach"),
+        (["learned", "--adopt", "x", "--teacher", "lexical"], "--adopt trains nothing, so --teacher would do nothing"),
+        (["learned", "--adopt", "x", "--seed", "0"], "--adopt trains nothing, so --seed would do nothing"),
         (["learned", "--llm", "openai:x"], "--llm is about a teacher"),
         (["learned", "--groups", "nowhere"], "nowhere"),
     ],

@@ -81,6 +81,13 @@ def test_one_of_out_and_adopt_is_needed(place: Path) -> None:
         assert "--out to train a model, or --adopt" in done.output
 
 
+@pytest.mark.parametrize("option", [("--teacher", "lexical"), ("--steps", "9"), ("--passages", "20"), ("--seed", "0")])
+def test_what_only_a_training_reads_is_refused_beside_adopt(place: Path, option: tuple[str, str]) -> None:
+    done = octant(place, "--adopt", "b", *option)
+    assert done.exit_code == 2
+    assert f"--adopt trains nothing, so {option[0]} would do nothing: leave out one of them" in done.output
+
+
 def test_a_folder_that_is_there_is_refused_before_any_search(place: Path) -> None:
     done = octant(place, "--out", str(place / "tiny"), *FAST)
     assert done.exit_code == 2

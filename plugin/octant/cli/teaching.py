@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import typer
+
 from octant.chat_models import chat_model
 from octant.cli.options import client_options, open_collection, recorded_model
 from octant.collection import Collection
@@ -23,6 +25,26 @@ def check_teacher(teacher: str | None, llm: str | None) -> None:
     """
     if llm is not None and teacher is None:
         raise InputError("--llm is about a teacher that asks a chat model: pass --teacher SPEC too")
+
+
+def check_adoption(context: typer.Context, *names: str) -> None:
+    """Refuse options that only a training reads beside ``--adopt``, which trains nothing.
+
+    Parameters
+    ----------
+    context : typer.Context
+    names : str
+        Of the options, as parameters.
+
+    Raises
+    ------
+    InputError
+        Naming the first one that was given.
+    """
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(f"--adopt trains nothing, so --{name} would do nothing: leave out one of them")
 
 
 def teacher_of(collection: Collection, teacher: str | None, llm: str | None) -> Reranker | None:

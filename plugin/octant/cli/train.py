@@ -24,7 +24,7 @@ from octant.cli.options import (
 from octant.cli.output import AsJson, echo_json
 from octant.cli.reranking import Llm
 from octant.cli.search import SearchMode
-from octant.cli.teaching import check_teacher, open_to_train, teacher_of
+from octant.cli.teaching import check_adoption, check_teacher, open_to_train, teacher_of
 from octant.cli.train_cutoff import train_cutoff
 from octant.cli.train_e2rank import train_e2rank
 from octant.errors import InputError
@@ -54,6 +54,7 @@ train = typer.Typer(
 
 
 def train_reranker(
+    context: typer.Context,
     spec: Annotated[
         str, typer.Argument(metavar="RERANKER", help="learned, learned(vectors=true), refine …", show_default=False)
     ],
@@ -92,10 +93,13 @@ def train_reranker(
     wanted = training.trained_reranker(spec)
     if not attach and out is None and adopt is None:
         raise InputError("--no-attach without --out would throw away what was learned: pass --out FILE")
-    if adopt is not None and teacher is not None:
-        raise InputError("--adopt trains nothing, so there is nothing for a --teacher to teach: leave out one of them")
     check_teacher(teacher, llm)
-    learned = None if adopt is None else part_at(adopt)
+    learned = None
+    if adopt is not None:
+        check_adoption(context, "teacher", "seed")
+        learned = part_at(adopt)
+        if learned.spec != repr(wanted):
+            raise InputError(f"{adopt} holds what was trained for {learned.spec!r}, not for {wanted!r}: name that one")
     questions = read_questions(queries, qrels, groups)
     with open_to_train(collection, location, embedding, api_key) as opened:
         if learned is not None:

@@ -21,7 +21,7 @@ from octant.cli.options import (
 )
 from octant.cli.output import AsJson, echo_json
 from octant.cli.reranking import Llm
-from octant.cli.teaching import check_teacher, open_to_train, teacher_of
+from octant.cli.teaching import check_adoption, check_teacher, open_to_train, teacher_of
 from octant.errors import InputError
 from octant.gathering import gather
 from octant.judged import read_questions
@@ -30,6 +30,7 @@ from octant.work import Work
 
 
 def train_e2rank(
+    given: typer.Context,
     collection: Collected,
     queries: Queries,
     qrels: Qrels,
@@ -45,7 +46,7 @@ def train_e2rank(
         ),
     ] = None,
     location: Location = LOCATION,
-    model: Embedding = None,
+    embedding: Embedding = None,
     groups: Groups = None,
     teacher: Teacher = None,
     llm: Llm = None,
@@ -71,13 +72,15 @@ def train_e2rank(
 
     if (out is None) == (adopt is None):
         raise InputError("say --out to train a model, or --adopt to validate one that there is: one of the two")
+    if adopt is not None:
+        check_adoption(given, "teacher", "passages", "context", "layers", "steps", "batch", "rate", "seed")
     if out is not None:
         training.free_folder(out)  # before the search, not after it
     check_teacher(teacher, llm)
     effort = training.Effort(steps, batch, rate, layers or None, passages, context=context)
     questions = read_questions(queries, qrels, groups)
-    with open_to_train(collection, location, model, api_key) as opened:
-        source = model or recorded_model(opened.manifest)
+    with open_to_train(collection, location, embedding, api_key) as opened:
+        source = embedding or recorded_model(opened.manifest)
         judged = gather(opened, questions, k=depth, progress=True)
         if adopt is not None:
             record = training.adopt(adopt, source, judged, work=Work(progress=True))
