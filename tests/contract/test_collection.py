@@ -321,8 +321,9 @@ def test_overwrite_and_exist_ok(location):
         assert c.count() == 0
 
 
-def test_bulk_loads_are_indexed_by_themselves(tmp_path):
-    x = np.random.default_rng(0).standard_normal((octant.ingest.OPTIMIZE_AFTER, 8)).astype(np.float32)
+def test_bulk_loads_are_indexed_by_themselves(tmp_path, monkeypatch):
+    monkeypatch.setattr(octant.ingest, "OPTIMIZE_AFTER", 2_000)  # a graph of as many as it takes by default is slow
+    x = np.random.default_rng(0).standard_normal((2_000, 8)).astype(np.float32)
     hnsw = octant.HnswSettings(indexing_threshold=10)
     with Collection.create("c", location=tmp_path, represent="float32", hnsw=hnsw) as c:
         c.add(vectors=x[:100])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from octant.rerankers.answers import read_order
 
-EXAMPLES = int(os.environ.get("OCTANT_PARSER_EXAMPLES", "1500"))
+EXAMPLES = int(os.environ.get("OCTANT_PARSER_EXAMPLES", "500"))
 """100,000 in the benchmark run; fewer on every push."""
 
 READ = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,14 +78,17 @@ def test_a_report_about_held_out_questions(place: Path, judgements: list[object]
     assert part.embeddings == NAMES
     assert sum(part.state["weights"]) == pytest.approx(1)
     assert Calibration.load(tmp_path / "learned" / "calibration").within == 1
-    numbers = json.loads(run(*command, "--json").stdout)
+
+
+def test_what_is_attached_is_found_again(place: Path, judgements: list[object], tmp_path: Path) -> None:
+    command = ["calibrate", "docs", "--location", place, *judgements, "--within", 1, "--attach", "--json"]
+    result = run(*command, "--report", tmp_path / "r.svg")
+    assert result.exit_code == 0, result.output
+    numbers = json.loads(result.stdout)
     assert numbers["held_out"] == 30
     assert numbers["auroc"]["low"] <= numbers["auroc"]["value"] <= numbers["auroc"]["high"]
     assert numbers["searches"] == 2
-
-
-def test_what_is_attached_is_found_again(place: Path, judgements: list[object], models: dict[str, HashedWords]) -> None:
-    assert run("calibrate", "docs", "--location", place, *judgements, "--within", 1, "--attach").exit_code == 0
+    assert (tmp_path / "r.svg").read_text().startswith("<svg"), "the report is what its name says"
     with octant.Collection.open("docs", location=place, embeddings={name: name for name in NAMES}) as collection:
         chooser = octant.selector("fuse", collection=collection)
         assert chooser.learned is not None
@@ -120,14 +122,6 @@ def test_mistakes_end_in_one_line(tmp_path: Path, arguments: list[str], message:
 
 def test_mistakes_about_the_collection_end_in_one_line(place: Path) -> None:
     command = ("calibrate", "docs", "--location", place)
-    assert "the collection has no embedding third" in refused(*command, "--embedding", "third=good")
+    assert "the collection's embeddings are good, blind; got third" in refused(*command, "--embedding", "third=good")
     assert "third" in refused(*command, "--of", "third")
     assert "at least 40 queries" in refused(*command, "--pseudo", 30)
-
-
-def test_picture_needs_a_name_that_says_what_it_is(place: Path, judgements: list[object], tmp_path: Path) -> None:
-    command: Callable[[str], Result] = lambda name: run(  # noqa: E731
-        "calibrate", "docs", "--location", place, *judgements, "--within", 1, "--report", tmp_path / name
-    )
-    assert command("r.svg").exit_code == 0
-    assert (tmp_path / "r.svg").read_text().startswith("<svg")

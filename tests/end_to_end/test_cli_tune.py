@@ -102,11 +102,10 @@ def test_mistakes_end_in_one_line(tmp_path: Path) -> None:
         ([archive, "--max-ram", "300", "--max-disk", "200"], "allows more than max_disk"),
         (["nowhere", "--location", str(tmp_path)], "no collection 'nowhere'"),
     ]:
-        process = octant(*arguments)
-        said = process.communicate(timeout=250)[1].decode()
-        assert process.returncode == 2
-        assert words in said
-        assert "Traceback" not in said
+        result = RUNNER.invoke(app, ["tune", *arguments], prog_name="octant")
+        assert result.exit_code == 2, result.output
+        assert words in result.stderr
+        assert "Traceback" not in result.output
 
 
 def octant(*arguments: str) -> subprocess.Popen[bytes]:
