@@ -29,20 +29,14 @@ LEAST = 40
 """Judged queries below which no detector is learned; one that was learned elsewhere is recalibrated from 20 on."""
 SPEC = "weak retrieval"
 """The place it has among what is attached to a collection: one for all selectors, the last that was attached."""
-_AGREEMENT = "agreement"
 _SETS: Mapping[str, tuple[str, ...]] = {
     "top scores": ("top score", "gap to the 10th"),
     "dispersion": evidence.DISPERSION,
     "scores": ("top score", "gap", "gap to the 10th", *evidence.DISPERSION, "entropy"),
-    _AGREEMENT: tuple(evidence.OF_SEVERAL),
     "scores and agreement": ("top score", "gap to the 10th", *evidence.DISPERSION, *evidence.OF_SEVERAL),
     "everything": tuple(evidence.EVERY),
 }
-"""Which signals to use is chosen by cross-validation, and so is how much to shrink.
-
-Few, where there are many embeddings and few labels: agreement alone is two for each. An embedding that stands alone
-agrees with nobody, and has no such choice.
-"""
+"""Which signals to use is chosen by cross-validation, and so is how much to shrink."""
 _RIDGES = (1.0, 10.0, 50.0)
 _FOLDS, _ROUNDS = 5, 2
 
@@ -279,7 +273,7 @@ def _chosen(
         fit_calibrator(np.zeros(len(events)), events)  # raises, and says what is missing
     best: tuple[float, tuple[str, float], Floats] | None = None
     parts = [folds(groups, _FOLDS, seed=seed + turn) for turn in range(_ROUNDS)]
-    for names in (one for one in _SETS if embeddings > 1 or one != _AGREEMENT):
+    for names in _SETS:
         for ridge in _RIDGES:
             logits = np.zeros(len(events))
             for fold in parts:
