@@ -440,31 +440,31 @@ class ClientStore(Store):
         self, *, filter: Filter | None = None, limit: int = 256, offset: int | str | None = None,  # noqa: A002
         with_payload: bool = True, with_vectors: Sequence[str] = (),
     ) -> Flow[tuple[list[StoredPoint], int | str | None]]:  # fmt: skip
-        wanted = None if filter is None else translate.filter_(filter)
-        records, following = yield from self._ask(
-            lambda client: client.scroll(
-                self._collection, scroll_filter=wanted, limit=limit, offset=offset, with_payload=with_payload,
-                with_vectors=translate.selection(with_vectors),
-            )
-        )  # fmt: skip
-        page = [answers.stored(record, with_vectors) for record in records]
-        return page, following if following is None or isinstance(following, int) else str(following)
+        selected = translate.selection(with_vectors)
+        records, following = yield from self._page(filter, limit, offset, with_payload, selected)
+        return [answers.stored(record, with_vectors) for record in records], following
 
     def read(
         self, *, filter: Filter | None = None, limit: int = 256, offset: int | str | None = None,  # noqa: A002
         vectors: Sequence[str] | None = None, with_payload: bool = True,
     ) -> Flow[tuple[list[StoredPoint], int | str | None]]:  # fmt: skip
-        wanted = None if filter is None else translate.filter_(filter)
         selected = True if vectors is None else translate.selection(vectors)
         size = self._at_most(limit, "max_query_limit")
+        records, following = yield from self._page(filter, size, offset, with_payload, selected)
+        return [answers.complete(record, vectors) for record in records], following
+
+    def _page(
+        self, filter: Filter | None, limit: int, offset: int | str | None, with_payload: bool,  # noqa: A002
+        vectors: Sequence[str] | bool,
+    ) -> Flow[tuple[list[Any], int | str | None]]:  # fmt: skip
+        wanted = None if filter is None else translate.filter_(filter)
         records, following = yield from self._ask(
             lambda client: client.scroll(
-                self._collection, scroll_filter=wanted, limit=size, offset=offset, with_payload=with_payload,
-                with_vectors=selected,
+                self._collection, scroll_filter=wanted, limit=limit, offset=offset, with_payload=with_payload,
+                with_vectors=vectors,
             )
         )  # fmt: skip
-        page = [answers.complete(record, vectors) for record in records]
-        return page, following if following is None or isinstance(following, int) else str(following)
+        return records, following if following is None or isinstance(following, int) else str(following)
 
     def slices(self) -> Flow[bool]:
         found = yield from self._server_version()

@@ -220,12 +220,7 @@ def request(query: VectorQuery, *, local: bool) -> models.QueryRequest:
     """One query of a batch. Local mode has no search settings and warns of every one it is sent."""
     return models.QueryRequest(
         query=_target(query.vector, local=local),
-        using=query.using or None,
-        prefetch=None if query.prefetch is None else _prefetch(query.prefetch, local=local),
-        filter=None if query.filter is None else filter_(query.filter),
-        params=None if local else _settings(query.settings),
-        score_threshold=query.score_threshold,
-        limit=query.limit,
+        **_nested(query, local=local),
         offset=query.offset or None,
         with_payload=query.with_payload,
         with_vector=selection(query.with_vectors),
@@ -234,32 +229,34 @@ def request(query: VectorQuery, *, local: bool) -> models.QueryRequest:
 
 def arguments(query: VectorQuery, *, local: bool) -> dict[str, Any]:
     """One query on its own, as ``query_points`` takes it."""
-    vector = query.vector
+    vector, given = query.vector, _nested(query, local=local)
     plain = isinstance(vector, SparseVector) or local
+    wanted, settings = given.pop("filter"), given.pop("params")
     return {
         "query": _target(vector, local=local) if plain else vector,
-        "using": query.using or None,
-        "prefetch": None if query.prefetch is None else _prefetch(query.prefetch, local=local),
-        "query_filter": None if query.filter is None else filter_(query.filter),
-        "search_params": None if local else _settings(query.settings),
-        "score_threshold": query.score_threshold,
-        "limit": query.limit,
+        **given,
+        "query_filter": wanted,
+        "search_params": settings,
         "offset": query.offset or None,
         "with_payload": query.with_payload,
         "with_vectors": selection(query.with_vectors),
     }
 
 
-def _prefetch(query: VectorQuery, *, local: bool) -> models.Prefetch:
-    return models.Prefetch(
-        query=_target(query.vector, local=local),
-        using=query.using or None,
-        prefetch=None if query.prefetch is None else _prefetch(query.prefetch, local=local),
-        filter=None if query.filter is None else filter_(query.filter),
-        params=None if local else _settings(query.settings),
-        score_threshold=query.score_threshold,
-        limit=query.limit,
-    )
+def _nested(query: VectorQuery, *, local: bool) -> dict[str, Any]:
+    """What a query says beside its vector wherever it stands: alone, in a batch, or inside of another."""
+    inner: models.Prefetch | None = None
+    if query.prefetch is not None:
+        target = _target(query.prefetch.vector, local=local)
+        inner = models.Prefetch(query=target, **_nested(query.prefetch, local=local))
+    return {
+        "using": query.using or None,
+        "prefetch": inner,
+        "filter": None if query.filter is None else filter_(query.filter),
+        "params": None if local else _settings(query.settings),
+        "score_threshold": query.score_threshold,
+        "limit": query.limit,
+    }
 
 
 def _target(vector: FloatArray | SparseVector, *, local: bool) -> Any:

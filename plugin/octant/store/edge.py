@@ -344,24 +344,19 @@ class EdgeStore(Store):
         self, *, filter: Filter | None = None, limit: int = 256, offset: int | str | None = None,  # noqa: A002
         with_payload: bool = True, with_vectors: Sequence[str] = (),
     ) -> Flow[tuple[list[StoredPoint], int | str | None]]:  # fmt: skip
-        def read() -> tuple[list[StoredPoint], int | str | None]:
-            records, following = self._engine_shard().scroll(
-                qe.ScrollRequest(
-                    offset=offset,
-                    limit=limit,
-                    filter=None if filter is None else translate.filter_(filter),
-                    with_payload=with_payload,
-                    with_vector=list(with_vectors) or False,
-                )
-            )
-            page = [translate.stored(record) for record in records]
-            return page, following if following is None or isinstance(following, int) else str(following)
-
-        return step(lambda: _engine(read))
+        selected = list(with_vectors) or False
+        return self._page(filter, limit, offset, with_payload, selected, translate.stored)
 
     def read(
         self, *, filter: Filter | None = None, limit: int = 256, offset: int | str | None = None,  # noqa: A002
         vectors: Sequence[str] | None = None, with_payload: bool = True,
+    ) -> Flow[tuple[list[StoredPoint], int | str | None]]:  # fmt: skip
+        selected = True if vectors is None else list(vectors) or False
+        return self._page(filter, limit, offset, with_payload, selected, translate.complete)
+
+    def _page(
+        self, filter: Filter | None, limit: int, offset: int | str | None, with_payload: bool,  # noqa: A002
+        vectors: list[str] | bool, translated: Callable[[qe.Record], StoredPoint],
     ) -> Flow[tuple[list[StoredPoint], int | str | None]]:  # fmt: skip
         def page() -> tuple[list[StoredPoint], int | str | None]:
             records, following = self._engine_shard().scroll(
@@ -370,10 +365,10 @@ class EdgeStore(Store):
                     limit=limit,
                     filter=None if filter is None else translate.filter_(filter),
                     with_payload=with_payload,
-                    with_vector=True if vectors is None else list(vectors) or False,
+                    with_vector=vectors,
                 )
             )
-            found = [translate.complete(record) for record in records]
+            found = [translated(record) for record in records]
             return found, following if following is None or isinstance(following, int) else str(following)
 
         return step(lambda: _engine(page))
