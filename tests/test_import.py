@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def in_subprocess(code: str, environment: dict[str, str] | None = None) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
 
+@cache
 def loaded_by(statement: str) -> set[str]:
     code = f"{statement}; import json, sys; print(json.dumps(list(sys.modules)))"
     return {name.split(".")[0] for name in json.loads(in_subprocess(code))}
