@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 import warnings
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,21 +13,22 @@ from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from octant.errors import (
     ArtifactError,
     CollectionExistsError,
-    CollectionNotFoundError,
     InputError,
     LocalModeWarning,
     StoreError,
     UnavailableError,
     UnsupportedError,
 )
-from octant.flow import Flow, fork, step
+from octant.flow import Flow
 from octant.layout import CollectionLayout, PointBatch, StoredPoint, VectorLayout, VectorQuery
 from octant.records import JSON, CodeArray, Component, Filter, FloatArray, Footprint, Residency, uuid_or_int
 from octant.schema import CollectionSchema, PayloadIndex, SparseVectorSchema
 from octant.store import client_aliases, client_schema, families
 from octant.store import client_answers as answers
 from octant.store import client_artifacts as artifacts
+from octant.store import client_memory as memory
 from octant.store import client_models as translate
+from octant.store import client_optimizer as optimizer
 from octant.store import client_versions as versions
 from octant.store.base import Manifest, Progress, Store
 from octant.store.client_connection import Call, Clients, Connection, GivenClients, OwnClients, RetrySettings
@@ -39,7 +38,6 @@ DELETED_MEANWHILE = 3
 """Times that vectors are written again without the points that were deleted in the meantime."""
 RETRIEVE_AT_ONCE = 1000
 """Ids a single request reads."""
-LONGEST_POLL_S = 2.0
 
 _warned: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -339,22 +337,7 @@ class ClientStore(Store):
             If none was acknowledged.
         """
         upload = Upload(points, self._batch_size(batch_size), progress)
-        yield from self._upload(upload, self._upsert)
-
-    def _upload(self, upload: Upload, send: Callable[[PointBatch], Flow[None]]) -> Flow[None]:
-        flows = [partial(self._send, upload, send, start) for start in upload.starts]
-        yield from fork(flows, 1 if self._connection.local else self._parallel)
-        upload.check()
-
-    def _send(self, upload: Upload, send: Callable[[PointBatch], Flow[None]], start: int) -> Flow[None]:
-        if upload.failure is not None:
-            return
-        try:
-            yield from send(upload.rows(start))
-        except StoreError as error:
-            upload.failure = upload.failure or error
-        else:
-            upload.acknowledge(start)
+        yield from upload.run(self._upsert, self._at_once)
 
     def _upsert(self, points: PointBatch) -> Flow[None]:
         # Translated only now: the lists of numbers are many times larger than the arrays.
@@ -368,7 +351,7 @@ class ClientStore(Store):
         points = PointBatch(ids, vectors, [{}] * len(ids), multi=multi or {})
         missing: list[int | str] = []
         upload = Upload(points, self._batch_size(batch_size), progress)
-        yield from self._upload(upload, partial(self._write_vectors, missing))
+        yield from upload.run(partial(self._write_vectors, missing), self._at_once)
         order = {point: row for row, point in enumerate(ids)}
         return sorted(missing, key=order.__getitem__)
 
@@ -403,6 +386,10 @@ class ClientStore(Store):
     def _present(self, ids: Sequence[int | str]) -> Flow[set[Any]]:
         found = yield from self.retrieve(ids, with_payload=False)
         return {uuid_or_int(point.id) for point in found}
+
+    @property
+    def _at_once(self) -> int:
+        return 1 if self._connection.local else self._parallel
 
     def _batch_size(self, wanted: int) -> int:
         if wanted < 1:
@@ -509,32 +496,8 @@ class ClientStore(Store):
         StoreError
             If the server's optimizer failed.
         """
-        deadline = time.monotonic() + self._optimize_timeout_s
-        wait, quiet = 0.1, self._connection.local
-        while not quiet:
-            # A server is green for a moment between a write and the optimizer's start: look twice.
-            green = yield from self._is_green()
-            if not green and time.monotonic() > deadline:
-                raise UnavailableError(
-                    f"collection {self._name!r} at {self._connection.location} is still being optimized after "
-                    f"{self._optimize_timeout_s:g} s: the server goes on by itself, call optimize again to wait for it"
-                )
-            yield from _pause(wait)
-            quiet = green and (yield from self._is_green())
-            wait = min(wait * 1.5, LONGEST_POLL_S)
-
-    def _is_green(self) -> Flow[bool]:
-        info = yield from self._info()
-        if info.status == models.CollectionStatus.RED:
-            raise StoreError(
-                f"the optimizer of collection {self._name!r} at {self._connection.location} failed: "
-                f"{getattr(info.optimizer_status, 'error', info.optimizer_status)}"
-            )
-        if info.status == models.CollectionStatus.GREY:
-            # Optimizations are due, but a restarted server waits for a write before it begins.
-            nudge = models.OptimizersConfigDiff()
-            yield from self._ask(lambda client: client.update_collection(self._collection, optimizers_config=nudge))
-        return bool(info.status == models.CollectionStatus.GREEN)
+        if not self._connection.local:
+            yield from optimizer.wait(self._connection, self._collection, self._name, self._optimize_timeout_s)
 
     def segments(self) -> Flow[int]:
         if self._connection.local:
@@ -554,17 +517,9 @@ class ClientStore(Store):
         found = yield from self._server_version()
         parts: tuple[Component, ...] = ()
         if found is None or found >= versions.MEMORY_REPORT:
-            parts = answers.components((yield from self._memory_report()), client_schema.schema(info).layout)
+            told = yield from memory.report(self._connection, self._collection, self._name)
+            parts = memory.components(told, client_schema.schema(info).layout)
         return Footprint(points, info.segments_count, parts, source="api" if parts else "none")
-
-    def _memory_report(self) -> Flow[Mapping[str, JSON]]:
-        try:
-            report = yield from self._ask(partial(_memory, self._collection))
-        except (UnavailableError, CollectionNotFoundError):
-            raise
-        except StoreError:
-            return {}  # a proxy that hides it, or a key that may not ask: sizes are then unknown, and nothing is wrong
-        return report.get("result") or {}
 
     def residency(self) -> Flow[Residency]:
         """What the server reports (Qdrant 1.18 and newer) of its heap and of the page cache, all shards together."""
@@ -575,13 +530,10 @@ class ClientStore(Store):
             old = f"Qdrant {found[0]}.{found[1]} has no memory report: 1.18 and newer do"
             return Residency((), "none", unknown=(old,))
         info = yield from self._info()
-        parts = answers.held((yield from self._memory_report()), client_schema.schema(info).layout)
+        told = yield from memory.report(self._connection, self._collection, self._name)
+        parts = memory.held(told, client_schema.schema(info).layout)
         silent = () if parts else (f"{self._connection.location} reports no memory of its collections",)
         return Residency(parts, "api" if parts else "none", unknown=silent)
-
-
-def _pause(seconds: float) -> Flow[None]:
-    yield from step(lambda: time.sleep(seconds), lambda: asyncio.sleep(seconds))
 
 
 def _drop_vector(collection: str, name: str, client: Any) -> Any:
@@ -590,16 +542,6 @@ def _drop_vector(collection: str, name: str, client: Any) -> Any:
 
 def _retrieve(name: str, ids: list[int | str], with_payload: bool, with_vectors: Sequence[str], client: Any) -> Any:
     return client.retrieve(name, ids=ids, with_payload=with_payload, with_vectors=translate.selection(with_vectors))
-
-
-def _memory(name: str, client: Any) -> Any:
-    # qdrant-client 1.20 has no method for this endpoint, but sends any request with its own credentials.
-    return client.http.client.request(
-        type_=dict[str, JSON],
-        method="GET",
-        url="/collections/{collection_name}/memory",
-        path_params={"collection_name": name},
-    )
 
 
 def _warn_of_local_mode(client: Any) -> None:

@@ -1,11 +1,13 @@
-"""Which points of an upload the server has acknowledged, and what to say when it stops."""
+"""Points sent in several requests: which the server has acknowledged, and what to say when it stops."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from octant.errors import PartialUploadError, StoreError
+from octant.flow import Flow, fork
 from octant.layout import PointBatch
 from octant.store.base import Progress
 
@@ -32,6 +34,29 @@ class Upload:
         self._acknowledged: set[int] = set()
         self._guard = threading.Lock()
         self.failure: StoreError | None = None
+
+    def run(self, send: Callable[[PointBatch], Flow[None]], at_once: int) -> Flow[None]:
+        """Send everything, ``at_once`` requests at a time; after one has failed for good, no further one.
+
+        Raises
+        ------
+        PartialUploadError
+            If some requests were acknowledged and others were not.
+        StoreError
+            What the first of them died of, if none was.
+        """
+        yield from fork([partial(self._send, send, start) for start in self.starts], at_once)
+        self.check()
+
+    def _send(self, send: Callable[[PointBatch], Flow[None]], start: int) -> Flow[None]:
+        if self.failure is not None:
+            return
+        try:
+            yield from send(self.rows(start))
+        except StoreError as error:
+            self.failure = self.failure or error
+        else:
+            self.acknowledge(start)
 
     @property
     def starts(self) -> Iterable[int]:
