@@ -88,7 +88,7 @@ def _everything(
         )
         found += page
         # What is drawn lies everywhere: without this, an engine in this process would end up holding all of its files.
-        #yield from store.let_go()
+        yield from store.let_go()
         if offset is None:
             return found
 
