@@ -13,8 +13,9 @@ from octant.recommendation import Expected
 from octant.tuning.bench import REFERENCE
 from octant.tuning.candidates import Family
 from octant.tuning.choose import cost
-from octant.tuning.halving import MARGIN, Progress, Search, by_selection, confirmed, first_sizes, promising
+from octant.tuning.halving import MARGIN, Progress, Search, first_sizes
 from octant.tuning.laboratory import Outcome
+from octant.tuning.shortlist import by_selection, confirmed, promising
 from octant.tuning.study import DISK, RAM, TIME, Candidate, Goal, Trial
 
 GOAL = Goal(min_recall=0.95)
@@ -173,6 +174,58 @@ def test_the_budget_is_kept_where_the_last_sample_takes_longer_than_smaller_ones
     assert found.chosen is not None
     assert found.chosen.family.represent == "sure"
     assert lab.now <= 300
+
+
+@dataclass
+class FallingLab(MadeLab):
+    """On the largest sample more vectors lie close to a query: quality is lower there than on smaller ones."""
+
+    falls: dict[str, float] = field(default_factory=dict)
+    fall: float = 0.03
+
+    def final(self, family: Family, size: int, rung: int, before: int | None) -> list[Outcome]:
+        kept = self.truths[family.represent]
+        fall = 0.0 if family.represent == "float32" else self.falls.get(family.represent, self.fall)
+        self.truths[family.represent] = replace(kept, recall=kept.recall - fall)
+        try:
+            return super().final(family, size, rung, before)
+        finally:
+            self.truths[family.represent] = kept
+
+
+def test_what_falls_as_others_did_has_to_wait():
+    """The first to be measured on all vectors tells how much quality falls; who would fail then is not tried next."""
+    truths = {f"near{i}": Truth(0.965, 100 + i, 400, 6.0) for i in range(9)} | {"holds": Truth(0.99, 300, 500, 6.0)}
+    lab = FallingLab(dict(truths))
+    found = search(lab, 10_000, 1e6)
+    found.run([family(name) for name in truths])
+    assert list(finals(lab))[:2] == ["near0", "holds"]
+    assert found.chosen is not None
+    assert found.chosen.family.represent == "holds"
+
+
+def test_what_had_to_wait_is_measured_after_all_where_it_may_be_cheaper():
+    truths = {"first": Truth(0.965, 100, 400), "steady": Truth(0.96, 101, 400), "holds": Truth(0.99, 300, 500)}
+    lab = FallingLab(dict(truths), falls={"steady": 0.0})
+    found = search(lab, 10_000, 1e6)
+    # So few are measured on the largest sample at once: two more that surely fail make a smaller one worth its time.
+    lab.truths |= {"far": Truth(0.5, 50, 100), "farther": Truth(0.4, 50, 100)}
+    found.run([family(name) for name in lab.truths if name != "float32"])
+    assert list(finals(lab))[:3] == ["first", "holds", "steady"]
+    assert found.chosen is not None
+    assert found.chosen.family.represent == "steady"
+
+
+@pytest.mark.parametrize("budget", range(84, 200, 12))
+def test_what_others_lost_counts_in_what_time_is_left_for(budget):
+    """All but one lose so much that they fail; time must be left for that one, whatever the budget."""
+    truths = {f"c{i}": Truth(0.999, 100 + i, 400, 6.0) for i in range(5)} | {"holds": Truth(0.9995, 400, 600, 1.5)}
+    lab = FallingLab(dict(truths), falls={"holds": 0.0}, fall=0.06)
+    found = search(lab, 8_000, float(budget))
+    found.run([family(name) for name in truths])
+    assert found.chosen is not None
+    assert found.chosen.family.represent == "holds"
+    assert lab.now <= budget
 
 
 def test_float32_is_recommended_where_nothing_cheaper_is_confirmed():

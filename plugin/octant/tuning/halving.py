@@ -2,7 +2,9 @@
 
 Successive halving (arXiv:1502.07943) with a twist: bytes are known surely from a small sample, only quality is not. So
 small samples sort out what surely fails, and on the largest one what remains is measured in the order of its cost: the
-first candidate that satisfies the goal, and is confirmed by queries that no choice has seen, is the cheapest.
+first candidate that satisfies the goal, and is confirmed by queries that no choice has seen, is the cheapest. How much
+quality falls from one sample to the next shows with the first that are measured on both: whatever would fall below the
+bound, did it lose as much, has to wait for the others.
 """
 
 from __future__ import annotations
@@ -10,13 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Protocol
 
 from octant.tuning.bench import REFERENCE
 from octant.tuning.candidates import GRAPHS, Family
 from octant.tuning.choose import cost, quality, ranked, violations
 from octant.tuning.laboratory import Outcome
-from octant.tuning.study import DISK, RAM, Goal, Trial
+from octant.tuning.shortlist import by_selection, confirmed, least, promising, satisfies, with_room, worse
+from octant.tuning.study import Goal
 
 FIRST = 3_000
 """Vectors of the smallest sample."""
@@ -28,14 +32,9 @@ AGAIN = 0.7
 """Share of the budget until which candidates that had to wait get their turn."""
 MARGIN = 0.92
 """Share of the budget after which nothing new begins."""
-HOPE = 0.015
-"""Quality by which more effort, or better fits on more vectors, may raise a candidate above its small sample."""
 FEW = 3
 """So few candidates are all measured on the largest sample at once."""
-KEPT = 12
-"""Candidates that go on to the next sample."""
 EXPECTED_FINALS = 8
-_TOLERANCE = 1.1
 _POWER = 1.1
 """Time of fit, build and queries grows about with this power of the sample."""
 _LEARNED_SECONDS, _PLAIN_SECONDS = 12.0, 2.5
@@ -159,7 +158,7 @@ class Search:
         if self.goal.objective == "cheapest":
             self._thin_out(remaining, len(sizes), last, before)
         self._for_comparison(remaining, len(sizes), last, before)
-        if self.chosen is None and self.reference is not None and _satisfies(self.reference, self.goal):
+        if self.chosen is None and self.reference is not None and satisfies(self.reference, self.goal):
             self.chosen = self.reference  # nothing cheaper was shown to keep the bounds
 
     def _rung(self, families: Sequence[Family], rung: int, size: int, share: float) -> list[Outcome]:
@@ -186,21 +185,61 @@ class Search:
                 continue
             self._final(family, rung, size, before)
             if self.chosen is not None and rung and self.goal.objective == "cheapest":
-                break  # they come in the order of their cost, once a smaller sample has told it
+                # They come in the order of their cost, once a smaller sample has told it: only what was passed over
+                # may be cheaper, and taking edges away needs time too.
+                cheaper = [one for one in left if self._could_be_better(one)]
+                left = [one for one in cheaper if self._affordable(one, size, before, share=AGAIN)]
+                self.waiting += [one for one in cheaper if one not in left]
 
     def _next(self, left: Sequence[Family], size: int, before: int | None) -> Family:
-        """The first, which is the cheapest, unless no time would be left then for one that surely satisfies."""
+        """The cheapest that may satisfy, unless no time would be left then for one that surely does."""
         if self.chosen is not None:
             return left[0]
-        surest = self._surest(left)
-        in_time = surest == left[0] or self._affordable(left[0], size, before, then=surest)
-        return left[0] if in_time else surest
+        first, surest = self._hopeful(left)[0], self._surest(left)
+        in_time = surest == first or self._affordable(first, size, before, then=surest)
+        return first if in_time else surest
+
+    def _hopeful(self, families: Sequence[Family]) -> Sequence[Family]:
+        """Those that would satisfy if their quality fell as that of the others did; all, where none would."""
+        bound, fall = least(self.goal), self._fall()
+        if bound is None or fall is None:
+            return families
+        early = [(family, self._early(family)) for family in families]
+        return [family for family, reached in early if reached is None or reached - fall >= bound] or families
 
     def _surest(self, families: Sequence[Family]) -> Family:
         """The cheapest that satisfies with room to spare on a smaller sample, or the one nearest to that."""
-        known = [one for one in map(self._known, families) if one is not None]
-        order = ranked([one.selected for one in known], _with_room(self.goal))
-        return next((one.family for one in known if order and one.selected is order[0]), families[0])
+        fall = max(0.0, self._fall() or 0.0)
+        known = {family: self._known(family) for family in families}
+        fallen = {family: worse(one.selected, fall, self.goal) for family, one in known.items() if one is not None}
+        order = ranked(fallen.values(), with_room(self.goal))
+        return next((family for family, trial in fallen.items() if order and trial is order[0]), families[0])
+
+    def _fall(self) -> float | None:
+        """By how much quality was lower on the largest sample than on the one before; None where none is on both."""
+        measured = {one.family for one in self.outcomes if one.stated is not None}
+        falls = []
+        for family in measured:
+            early, late = self._early(family), self._reached(family, final=True)
+            if early is not None and late is not None:
+                falls.append(early - late)
+        return median(falls) if falls else None
+
+    def _early(self, family: Family) -> float | None:
+        """Best quality on the last of the smaller samples; None where it was on none."""
+        return self._reached(family, final=False)
+
+    def _reached(self, family: Family, *, final: bool) -> float | None:
+        mine = [
+            one.selected
+            for one in self.outcomes
+            if one.family == family and (one.stated is not None) == final and one.selected.failed is None
+        ]
+        size = max((trial.points for trial in mine), default=0)
+        return max((quality(trial.at_full_size, self.goal) for trial in mine if trial.points == size), default=None)
+
+    def _is_final(self, family: Family) -> bool:
+        return any(one.family == family and one.stated is not None for one in self.outcomes)
 
     def _second_helping(self, sizes: Sequence[int], last: int, before: int | None) -> list[Family]:
         """Candidates that the first sample had no time for, while there is time left after all."""
@@ -235,7 +274,7 @@ class Search:
 
     def _final(self, family: Family, rung: int, size: int, before: int | None) -> None:
         """Measure a family on the largest sample unless it was."""
-        if any(one.family == family and one.stated is not None for one in self.outcomes):
+        if self._is_final(family):
             return
         self._tell_last(rung, size, sum(one.stated is not None for one in self.outcomes), family.represent)
         expected, began = self._expect_final(family, size, before), self.elapsed
@@ -252,7 +291,7 @@ class Search:
                     continue
                 self._final(thinner, rung, size, before)
                 mine = [one for one in self.outcomes if one.family == thinner and one.stated is not None]
-                if not any(_satisfies(one, self.goal) for one in mine):
+                if not any(satisfies(one, self.goal) for one in mine):
                     break  # with still fewer edges it finds no more
 
     def _worth_thinning(self, families: Sequence[Family]) -> list[Family]:
@@ -350,9 +389,6 @@ class Search:
         self.tell(Progress(rung + 1, self.rungs, size, done, max(done + 1, EXPECTED_FINALS), trying, self.best))
 
 
-# -- decisions, pure ---------------------------------------------------------------------------------
-
-
 def first_sizes(most: int) -> list[int]:
     """Sizes of the samples before the last, rising; all there is where it is little.
 
@@ -368,85 +404,3 @@ def first_sizes(most: int) -> list[int]:
     if most < 2 * MIDDLE:
         return [FIRST]
     return [FIRST, int((FIRST * most) ** 0.5)]
-
-
-def by_selection(outcomes: Sequence[Outcome], goal: Goal) -> list[Outcome]:
-    """Outcomes in the order in which they would be recommended, by the queries that select.
-
-    Those need to reach a bound with their mean only; to be sure of it is left to the queries that confirm. Asking both
-    for certainty keeps the stated interval no more honest and costs a tenth more bytes (simulated with the spread of
-    real recalls).
-    """
-    seen = [(_leaning(one.selected, goal), one) for one in outcomes]
-    places = {id(trial): one for trial, one in seen}
-    return [places[id(trial)] for trial in ranked([trial for trial, _ in seen], goal)]
-
-
-def _leaning(trial: Trial, goal: Goal) -> Trial:
-    judged = (goal.recall, goal.ndcg)
-    figures = {
-        name: replace(one, low=one.value) if name in judged else one for name, one in trial.at_full_size.items()
-    }  # fmt: skip
-    return replace(trial, at_full_size=figures)
-
-
-def confirmed(outcomes: Sequence[Outcome], goal: Goal) -> Outcome | None:
-    """The first in the order of selection that surely satisfies by the queries that confirm; None if none does.
-
-    Of one family, whose bytes are the same whatever its search settings, the one with the least effort that does.
-    """
-    stated = [one for one in outcomes if one.stated is not None and _satisfies(one, goal)]
-    order = by_selection(stated, goal)
-    if not order or goal.objective == "best":
-        return order[0] if order else None
-    return next(one for one in stated if one.family == order[0].family)
-
-
-def _satisfies(outcome: Outcome, goal: Goal) -> bool:
-    if outcome.stated is None or outcome.stated.failed is not None:
-        return False
-    leaning = _leaning(outcome.selected, goal)
-    return not violations(leaning.at_full_size, goal) and not violations(outcome.stated.at_full_size, goal)
-
-
-def promising(outcomes: Sequence[Outcome], goal: Goal) -> list[Family]:
-    """Families to go on with, in the order in which to measure them.
-
-    What surely fails goes: quality whose upper end is below its bound by more than effort can mend, or bytes above
-    theirs. Of the rest the cheapest go on, and with them the three cheapest that satisfy already; in search of the
-    best, the best do.
-    """
-    measured = [one for one in outcomes if one.selected.failed is None]
-    plausible = [one for one in measured if _may_satisfy(one, goal)]
-    if not plausible:
-        return [one.family for one in by_selection(measured, goal)[:KEPT]]
-    if goal.objective == "best":
-        order = sorted(plausible, key=lambda one: -quality(one.selected.at_full_size, goal))
-        return [one.family for one in order[:KEPT]]
-    order = sorted(plausible, key=lambda one: (cost(one.selected.at_full_size, goal), one.family.represent))
-    sure = [one for one in order if not violations(one.selected.at_full_size, _with_room(goal))]
-    native = [one for one in sure if one.selected.candidate.native]
-    kept = {id(one) for one in [*order[:KEPT], *sure[:3], *native[:1]]}
-    return [one.family for one in order if id(one) in kept]
-
-
-def _may_satisfy(outcome: Outcome, goal: Goal) -> bool:
-    figures = outcome.selected.at_full_size
-    for name, bound in ((goal.recall, goal.min_recall), (goal.ndcg, goal.min_ndcg)):
-        if bound is not None and name in figures and figures[name].high + HOPE < bound:
-            return False
-    for name, bound in ((RAM, goal.max_ram), (DISK, goal.max_disk)):
-        if bound is not None and figures[name].value > _TOLERANCE * bound:
-            return False
-    return True
-
-
-def _with_room(goal: Goal) -> Goal:
-    """The goal with quality raised a little, without what small samples do not tell."""
-
-    def raised(bound: float | None) -> float | None:
-        return None if bound is None else min(0.9999, bound + 0.2 * (1 - bound))
-
-    return replace(
-        goal, min_recall=raised(goal.min_recall), min_ndcg=raised(goal.min_ndcg), max_latency_ratio=None
-    )  # fmt: skip

@@ -21,11 +21,12 @@ from octant.tuning.bench import REFERENCE
 from octant.tuning.candidates import Family, first_graph, other_graphs, representations
 from octant.tuning.choose import slowness, unmet
 from octant.tuning.deal import Deal, deal
-from octant.tuning.halving import Search, by_selection, confirmed
+from octant.tuning.halving import Search
 from octant.tuning.kept import Ledger, digest
 from octant.tuning.laboratory import Laboratory, Outcome
 from octant.tuning.placement import colder
 from octant.tuning.progress import shown
+from octant.tuning.shortlist import by_selection, confirmed
 from octant.tuning.sources import LEAST_VECTORS, Queries, Source
 from octant.tuning.study import Goal, Study, Trial
 
