@@ -1,7 +1,7 @@
 """MaxSim over the token vectors of MiniLM: what late interaction brings with a model that was not trained for it.
 
-Questions of nq-qed dev and of SQuAD's held-out articles, the best 20 of MiniLM and of BM25. Beside no reranking, exact
-float cosines, ``lexical`` and ``rocchio``. Token vectors are kept as float16, which is what the bytes count; those of
+Questions of nq-qed dev, SQuAD's held-out articles, COVID-QA and TREC DL, the best 20 of MiniLM and of BM25. Beside no
+reranking, exact float cosines, ``lexical`` and ``rocchio``. Token vectors are kept as float16, which is what the bytes count; those of
 the distinct candidates are made once and kept under ``--cache``. Cross-encoders read the same candidates, and are not
 measured: there are no weights of one that this benchmark could load without a network.
 """
@@ -32,7 +32,6 @@ from octant.rerankers.rocchio import Rocchio, cosines, stacked
 from octant.rerankers.trained import reciprocal_rank
 from octant.statistics import paired_difference
 
-SETS = ("nq-qed", "squad")
 FIRST = ("minilm", "bm25")
 QUESTIONS, DEPTH = 100, 20
 BLOCK = 128
@@ -48,7 +47,7 @@ def measure(asked: argparse.Namespace) -> Outcome:
     rows: list[list[object]] = []
     results: dict[str, object] = {}
     bars: list[Bar] = []
-    for name in wanted(asked, SETS):
+    for name in wanted(asked, tuple(judged_sets.SETS)):
         chosen = judged_sets.SETS[name](asked.questions or QUESTIONS, 0)
         known = Cached(chosen, asked.cache)
         stages = {
