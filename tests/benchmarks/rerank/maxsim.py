@@ -1,9 +1,9 @@
 """MaxSim over the token vectors of MiniLM: what late interaction brings with a model that was not trained for it.
 
 Questions of nq-qed dev, SQuAD's held-out articles, COVID-QA and TREC DL, the best 20 of MiniLM and of BM25. Beside no
-reranking, exact float cosines, ``lexical`` and ``rocchio``. Token vectors are kept as float16, which is what the bytes count; those of
-the distinct candidates are made once and kept under ``--cache``. Cross-encoders read the same candidates, and are not
-measured: there are no weights of one that this benchmark could load without a network.
+reranking, exact float cosines, ``lexical`` and ``rocchio``. Token vectors are kept as float16, which is what the bytes
+count; those of the distinct candidates are made once and kept under ``--cache``. Cross-encoders read the same
+candidates, and are not measured: there are no weights of one that this benchmark could load without a network.
 """
 
 from __future__ import annotations
