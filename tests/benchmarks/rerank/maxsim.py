@@ -11,26 +11,26 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 
 import judged_sets
 import numpy as np
-from harness import Bar, table
+from harness import Bar
 from judged_sets import Cached, cut, found, wanted
 from parts import Outcome
+from scored import Row, rows_table, scored, unchanged, vector_of
 from tqdm import tqdm
 
 from octant import Embedder
 from octant.flow import run
-from octant.judged import Judged, JudgedRankings, ndcg
+from octant.judged import Judged
 from octant.records import FloatArray
 from octant.rerankers.lexical import Lexical
 from octant.rerankers.maxsim import maxsim
 from octant.rerankers.rocchio import Rocchio, cosines, stacked
-from octant.rerankers.trained import reciprocal_rank
-from octant.statistics import paired_difference
+from octant.rerankers.trained import Scorer
 
 FIRST = ("minilm", "bm25")
 QUESTIONS, DEPTH = 100, 20
@@ -38,13 +38,10 @@ BLOCK = 128
 """Passages whose token vectors are made, and kept, at a time."""
 TIMED = 16
 """Passages that are embedded anew to tell what one takes."""
-HEADER = ("set", "first stage", "method", "nDCG@10", "difference", "", "MRR@10", "ms a query")
-
-Scorer = Callable[[Judged], FloatArray]
 
 
 def measure(asked: argparse.Namespace) -> Outcome:
-    rows: list[list[object]] = []
+    rows: list[Row] = []
     results: dict[str, object] = {}
     bars: list[Bar] = []
     for name in wanted(asked, tuple(judged_sets.SETS)):
@@ -58,14 +55,17 @@ def measure(asked: argparse.Namespace) -> Outcome:
         questions = [one.query for one in stages["minilm"]]
         own = dict(zip(questions, run(known.model.embed_query_tokens(questions)), strict=True))
         costs = costs_of(known.model, passages, vectors, questions)
-        here: list[list[object]] = []
-        for first, judged in stages.items():
-            here += compared(chosen.name, first, judged, scorers(own, vectors))
-        print(table(HEADER, here), flush=True)
+        ways = scorers(own, vectors)
+        here = [
+            scored(chosen, first, f"float32, best {DEPTH}", way, scorer, judged)
+            for first, judged in stages.items()
+            for way, scorer in ways.items()
+        ]
+        print(rows_table(here), flush=True)
         rows += here
-        results[chosen.name] = {"rows": [list(map(str, row)) for row in here], **costs}
+        results[chosen.name] = {"rows": [row.as_json() for row in here], **costs}
         bars.append(Bar(f"{chosen.name}: what MaxSim costs", _told(costs), True))
-    return Outcome(table(HEADER, rows), {"sets": results}, bars)
+    return Outcome(rows_table(rows), {"sets": results}, bars)
 
 
 def scorers(own: Mapping[str, FloatArray], vectors: Mapping[str, FloatArray]) -> dict[str, Scorer]:
@@ -77,35 +77,12 @@ def scorers(own: Mapping[str, FloatArray], vectors: Mapping[str, FloatArray]) ->
         return maxsim(own[one.query], passages).astype(np.float32)
 
     return {
-        "no reranking": lambda one: -np.arange(len(one.ranking), dtype=np.float32),
-        "exact(vectors=true)": lambda one: cosines(_vector(one), stacked(one.ranking)),
-        "rocchio": lambda one: rocchio.scores(_vector(one), stacked(one.ranking)),
+        "none": unchanged,
+        "exact(vectors=true)": lambda one: cosines(vector_of(one), stacked(one.ranking)),
+        "rocchio": lambda one: rocchio.scores(vector_of(one), stacked(one.ranking)),
         "lexical": lambda one: lexical._scores(one.query, one.ranking),
         "maxsim": late,
     }
-
-
-def compared(name: str, first: str, judged: JudgedRankings, ways: Mapping[str, Scorer]) -> list[list[object]]:
-    """Rows of the table."""
-    before = np.array([ndcg(one) for one in judged])
-    rows: list[list[object]] = []
-    for way, scorer in ways.items():
-        orders, seconds = [], []
-        for one in judged:
-            began = perf_counter()
-            scores = scorer(one)
-            seconds.append(perf_counter() - began)
-            orders.append(np.argsort(-scores, kind="stable").tolist())
-        after = np.array([ndcg(one, order) for one, order in zip(judged, orders, strict=True)])
-        ranks = np.mean([reciprocal_rank(one, order) for one, order in zip(judged, orders, strict=True)])
-        change = paired_difference(after, before)
-        rows.append(
-            [
-                name, first, way, f"{after.mean():.4f}", f"{change.value:+.4f}",
-                f"[{change.low:+.4f}, {change.high:+.4f}]", f"{ranks:.4f}", f"{np.median(seconds) * 1e3:.2f}",
-            ]
-        )  # fmt: skip
-    return rows
 
 
 def token_vectors(model: Embedder, passages: Sequence[str], cache: Path | None) -> dict[str, FloatArray]:
@@ -162,9 +139,3 @@ def _told(costs: Mapping[str, float]) -> str:
         f"{costs['bytes_of_one_float32_vector']:,.0f}), {costs['ms_to_embed_a_passage']:.0f} ms to embed one, "
         f"{costs['ms_to_embed_a_question']:.0f} ms a question; {costs['passages']:,.0f} distinct candidates"
     )
-
-
-def _vector(one: Judged) -> FloatArray:
-    if one.vector is None:
-        raise ValueError(one.name)
-    return one.vector

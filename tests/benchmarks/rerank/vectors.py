@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from time import perf_counter
+from dataclasses import replace
 
 import judged_sets
-import numpy as np
-from harness import Bar, table
+from harness import Bar
 from judged_sets import Cached, JudgedSet
 from parts import Outcome
+from scored import Row, rows_table, scored, unchanged, vector_of
 
-from octant.judged import Judged, JudgedRankings, ndcg
-from octant.records import FloatArray
+from octant.judged import JudgedRankings
 from octant.rerankers.assemble import assembled
 from octant.rerankers.lexical import Lexical
 from octant.rerankers.rocchio import Rocchio, cosines, stacked
-from octant.rerankers.trained import RerankerPart, Scorer, TrainedReranker, reciprocal_rank
-from octant.statistics import Estimate, paired_difference
+from octant.rerankers.trained import RerankerPart, Scorer, TrainedReranker
 
 SETS = tuple(judged_sets.SETS)
 QUESTIONS, LEARNED = 500, 1500
@@ -35,25 +32,6 @@ COMPRESSED = ("turbo4", "binary(384)", "pca(192)|float8")
 TRAINED = ("refine", "refine(lexical)", "learned", "learned(vectors=true)")
 
 
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One reranker on one set and first stage."""
-
-    chosen: str
-    first: str
-    represent: str
-    method: str
-    ndcg: float
-    mrr: float
-    difference: Estimate
-    milliseconds: float
-    validated: float | None = None
-    """Gain on the questions that decided whether it may act; None for what is not trained on the set."""
-
-    def as_json(self) -> dict[str, object]:
-        return {**vars(self), "difference": self.difference.as_json()}
-
-
 def measure(asked: argparse.Namespace) -> Outcome:
     rows: list[Row] = []
     teachers: dict[tuple[str, str], RerankerPart] = {}
@@ -61,7 +39,7 @@ def measure(asked: argparse.Namespace) -> Outcome:
         chosen = judged_sets.SETS[name](asked.questions or QUESTIONS, LEARNED)
         known = Cached(chosen, asked.cache)
         rows += _of_set(name, chosen, known, teachers)
-    return Outcome(_table(rows), {"rows": [row.as_json() for row in rows]}, _bars(rows))
+    return Outcome(rows_table(rows), {"rows": [row.as_json() for row in rows]}, _bars(rows))
 
 
 def _of_set(name: str, chosen: JudgedSet, known: Cached, teachers: dict[tuple[str, str], RerankerPart]) -> list[Row]:
@@ -78,11 +56,11 @@ def _of_set(name: str, chosen: JudgedSet, known: Cached, teachers: dict[tuple[st
                 _train(name, first, train, parts, teachers)
             scorers = _scorers(first, parts, teachers, train if represent == "float32" else None, home=name)
             for method, scorer in scorers.items():
-                row = _row(chosen, first, represent, method, scorer, test)
+                row = scored(chosen, first, represent, method, scorer, test)
                 part = parts.get((first, method.removesuffix(", home")))
                 gain = part.report.figures[0].difference.value if part is not None and part.report.figures else None
                 rows.append(row if gain is None else replace(row, validated=gain))
-        print(_table([row for row in rows if row.represent == represent]), flush=True)
+        print(rows_table([row for row in rows if row.represent == represent]), flush=True)
     return rows
 
 
@@ -108,9 +86,9 @@ def _scorers(
     """Every method's scores. ``train``: the questions to adopt on; None for compressed candidates."""
     rocchio, lexical = Rocchio(), Lexical()
     scorers: dict[str, Scorer] = {
-        "none": _unchanged,
-        "exact(vectors=true)": lambda one: cosines(_vector(one), stacked(one.ranking)),
-        "rocchio": lambda one: rocchio.scores(_vector(one), stacked(one.ranking)),
+        "none": unchanged,
+        "exact(vectors=true)": lambda one: cosines(vector_of(one), stacked(one.ranking)),
+        "rocchio": lambda one: rocchio.scores(vector_of(one), stacked(one.ranking)),
         "lexical": lambda one: lexical._scores(one.query, one.ranking),
     }
     for (stage, spec), part in parts.items():
@@ -120,7 +98,7 @@ def _scorers(
         if stage == first and spec.startswith("learned"):
             scorers[f"{spec}, from nq, as it is"] = _raw(spec, part)
             adopted = _adopted(spec, part, train)
-            scorers[f"{spec}, from nq, adopted"] = _unchanged if adopted is None else _raw(spec, adopted)
+            scorers[f"{spec}, from nq, adopted"] = unchanged if adopted is None else _raw(spec, adopted)
     return scorers
 
 
@@ -133,7 +111,7 @@ def _adopted(spec: str, part: RerankerPart, train: JudgedRankings) -> RerankerPa
 
 
 def _served(spec: str, part: RerankerPart) -> Scorer:
-    return _unchanged if part.report.no_change else _raw(spec, part)
+    return unchanged if part.report.no_change else _raw(spec, part)
 
 
 def _raw(spec: str, part: RerankerPart) -> Scorer:
@@ -146,53 +124,6 @@ def _reranker(spec: str) -> TrainedReranker:
     if not isinstance(made, TrainedReranker):
         raise TypeError(spec)
     return made
-
-
-def _unchanged(one: Judged) -> FloatArray:
-    return -np.arange(len(one.ranking), dtype=np.float32)
-
-
-def _vector(one: Judged) -> FloatArray:
-    if one.vector is None:
-        raise ValueError(one.name)
-    return one.vector
-
-
-def _row(
-    chosen: JudgedSet, first: str, represent: str, method: str, score: Scorer, test: JudgedRankings
-) -> Row:  # fmt: skip
-    orders, seconds = [], []
-    for one in test:
-        began = perf_counter()
-        scores = score(one)
-        seconds.append(perf_counter() - began)
-        orders.append(np.argsort(-scores, kind="stable").tolist())
-    after = np.array([ndcg(one, order) for one, order in zip(test, orders, strict=True)])
-    before = np.array([ndcg(one) for one in test])
-    binary = [_binary(one, chosen.relevant) for one in test]
-    mrr = np.mean([reciprocal_rank(one, order) for one, order in zip(binary, orders, strict=True)])
-    return Row(
-        chosen.name, first, represent, method, float(after.mean()), float(mrr), paired_difference(after, before),
-        float(np.median(seconds) * 1e3),
-    )  # fmt: skip
-
-
-def _binary(one: Judged, relevant: int) -> Judged:
-    gains = {point: float(gain >= relevant) for point, gain in one.gains.items()}
-    return Judged(one.query, one.ranking, gains, one.vector, one.name, one.group)
-
-
-def _table(rows: list[Row]) -> str:
-    lines = [
-        (
-            row.chosen, row.first, row.represent, row.method, f"{row.ndcg:.4f}", f"{row.mrr:.4f}",
-            f"{row.difference.value:+.4f} [{row.difference.low:+.4f}, {row.difference.high:+.4f}]",
-            f"{row.milliseconds:.2f}",
-        )
-        for row in rows
-    ]  # fmt: skip
-    header = ("set", "first stage", "candidates", "method", "nDCG@10", "MRR@10", "against none", "ms a query")
-    return table(header, lines)
 
 
 def _bars(rows: list[Row]) -> list[Bar]:
