@@ -26,7 +26,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,8 @@ class Pool:
         None of them is a document.
     given : int
         Queries that a tuner is given; the others tell the truth.
+    dealt : int or None
+        The first so many are dealt; those behind them tell the truth whatever the seed. None: all are dealt.
     judged : (j, dim) float32 or None
         Real queries, to be told beside the others.
     """
@@ -83,11 +85,13 @@ class Pool:
     queries: np.ndarray
     given: int
     judged: np.ndarray | None = None
+    dealt: int | None = None
 
     def deal(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of ``queries`` for the tuner, and the other rows."""
-        order = np.random.default_rng(1000 + seed).permutation(len(self.queries))
-        return order[: self.given], order[self.given :]
+        dealt = len(self.queries) if self.dealt is None else self.dealt
+        order = np.random.default_rng(1000 + seed).permutation(dealt)
+        return order[: self.given], np.concatenate([order[self.given :], np.arange(dealt, len(self.queries))])
 
 
 def beir(cache: Path) -> Pool:
@@ -109,15 +113,19 @@ def documents_ask(name: str, x: np.ndarray, count: int, given: int, judged: np.n
 def squad(cache: Path) -> Pool:
     data = read_dataset(data_folder("squad-v1.1-dev"))
     documents = codes_data.DATASETS["squad"](cache).documents
-    drawn = np.random.default_rng(2).permutation(len(data.queries))[:3_000]
-    return Pool("squad", unit_rows(documents), asked(cache, [data.queries[i] for i in drawn]), 800)
+    return people_ask("squad", documents, data.queries, cache)
 
 
 def nq(cache: Path) -> Pool:
     documents = codes_data.DATASETS["nq-qed"](cache).documents
     train = read_dataset(data_folder("nq-qed"), split="train")
-    drawn = np.random.default_rng(2).permutation(len(train.queries))[:3_000]
-    return Pool("nq-qed", unit_rows(documents), asked(cache, [train.queries[i] for i in drawn]), 800)
+    return people_ask("nq-qed", documents, train.queries, cache)
+
+
+def people_ask(name: str, documents: np.ndarray, texts: Sequence[str], cache: Path) -> Pool:
+    drawn = [texts[i] for i in np.random.default_rng(2).permutation(len(texts))]
+    queries = [asked(cache, part) for part in (drawn[:3_000], drawn[3_000:]) if part]
+    return Pool(name, unit_rows(documents), np.concatenate(queries), 800, dealt=min(3_000, len(drawn)))
 
 
 def cranfield(cache: Path) -> Pool:
@@ -261,7 +269,7 @@ def measure(
         found = ledger.get(study_key, lambda seed=seed: recommended(pool, seed, chosen.budget, clock))
         given = Recommendation.from_json(found["recommendation"])
         config = json.dumps({**given.to_json(), "expected": None, "reference": None}, sort_keys=True)
-        real = ledger.get((pool.name, "truth", config), lambda given=given: truth(pool, given))
+        real = ledger.get((pool.name, "truth", len(pool.queries), config), lambda given=given: truth(pool, given))
         seeds.append(judged(pool, seed, given, found, real))
     return natives, seeds
 
