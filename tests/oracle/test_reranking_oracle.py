@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from octant import reranker
 from octant.rerankers import network, refine
 from octant.rerankers.network import Adam, gradients, loss_of
 from octant.rerankers.rocchio import Rocchio, stacked
-from octant.rerankers.words import K1, B, counted, overlap
+from octant.rerankers.words import K1, B, counted, overlap, split
 
 LISTS = st.lists(st.lists(st.sampled_from(["sea", "salt", "moon", "lamp", "wool"]), max_size=8), min_size=1, max_size=7)
 
@@ -40,10 +41,28 @@ def test_words_in_common_are_bm25_over_the_candidates(passages: list[list[str]],
         assert found.length[row] == len(passage)
 
 
+@given(st.text(st.characters() | st.sampled_from(" .,'aZ9_é—東ß\u3000\u00a0\u2028\udc80"), max_size=40))
+def test_words_are_runs_of_letters_and_digits_or_characters_written_without_spaces(text: str) -> None:
+    together = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
+    assert split(text) == together.findall(text.casefold())
+
+
 def test_words_have_no_case_plural_or_script() -> None:
     assert dict(counted("Octants OCTANT glass Straße 東京 x_y")[0]) == {
         "octant": 2, "glas": 1, "strasse": 1, "東": 1, "京": 1, "x": 1, "y": 1,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("hidden", [0, 4])
+def test_the_average_of_models_gives_the_mean_of_their_scores(hidden: int) -> None:
+    rng = np.random.default_rng(0)
+    models = [network.start(5, 0, hidden, rng) for _ in range(3)]
+    for model in models:
+        for name, value in model.items():
+            model[name] = (value + rng.normal(size=value.shape)).astype(np.float32)
+    x = rng.normal(size=(7, 5)).astype(np.float32)
+    expected = np.mean([network.forward(model, x) for model in models], axis=0)
+    np.testing.assert_allclose(network.forward(network.average(models), x), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_rocchio_is_the_loop_over_candidates() -> None:

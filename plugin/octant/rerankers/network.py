@@ -56,9 +56,31 @@ def start(features: int, skip: int, hidden: int, rng: np.random.Generator) -> We
     return weights
 
 
-def scaling(examples: Sequence[Example]) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation (features,) of every feature."""
-    everything = np.concatenate([example.x for example in examples])
+def average(models: Sequence[Weights]) -> Weights:
+    """One model whose scores are the mean of those of ``models``, all linear or all networks.
+
+    Networks side by side are a wider one, whose second layer reads only the part of the first that is its own.
+    """
+    merged = {"linear": np.mean([one["linear"] for one in models], axis=0)}
+    if "w1" in models[0]:
+        merged |= {name: np.concatenate([one[name] for one in models], axis=-1) for name in ("w1", "b1", "b2")}
+        merged |= {name: _diagonal([one[name] for one in models]) for name in ("w2", "u2")}
+        merged["out"] = np.concatenate([one["out"] for one in models]) / len(models)
+    return {name: np.asarray(value, np.float32) for name, value in merged.items()}
+
+
+def _diagonal(blocks: Sequence[FloatArray]) -> FloatArray:
+    """Square ``blocks`` along the diagonal of a larger square of zeros."""
+    size = len(blocks[0])
+    whole = np.zeros((size * len(blocks), size * len(blocks)), np.float32)
+    for place, block in enumerate(blocks):
+        whole[place * size : (place + 1) * size, place * size : (place + 1) * size] = block
+    return whole
+
+
+def scaling(rows: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation (features,) of every feature, from ``rows`` (n, features) of every query."""
+    everything = np.concatenate(rows)
     spread = everything.std(0)
     return everything.mean(0), np.where(spread > 1e-6, spread, 1.0).astype(np.float32)
 
