@@ -94,28 +94,45 @@ def test_exact_scores_are_the_cosines_of_the_texts() -> None:
         assert found.score == pytest.approx(expected, abs=1e-5)
 
 
-@given(st.lists(st.floats(-4, 4), min_size=2, max_size=7), st.data())
-def test_the_loss_is_listnet_and_ranknet(scores: list[float], data: st.DataObject) -> None:
-    gains = data.draw(st.lists(st.integers(0, 3), min_size=len(scores), max_size=len(scores)).filter(any))
-    loss, _ = loss_of(np.array(scores, np.float32), np.array(gains, np.float32))
-    total = sum(map(math.exp, scores))
-    expected = -sum(g / sum(gains) * math.log(math.exp(s) / total) for s, g in zip(scores, gains, strict=True))
-    pairs = [(i, j) for i in range(len(scores)) for j in range(len(scores)) if gains[i] > gains[j]]
-    if pairs:
-        ranknet = sum(math.log(1 + math.exp(scores[j] - scores[i])) for i, j in pairs) / len(pairs)
-        expected += network.RANKNET * ranknet
-    assert loss == pytest.approx(expected, rel=1e-4, abs=1e-4)
+QUERIES = st.lists(
+    st.lists(st.tuples(st.floats(-4, 4), st.integers(0, 3)), min_size=1, max_size=7).filter(
+        lambda one: any(gain for _, gain in one)
+    ),
+    min_size=1, max_size=4,
+)  # fmt: skip
+
+
+@given(QUERIES)
+def test_the_loss_is_listnet_and_ranknet(queries: list[list[tuple[float, int]]]) -> None:
+    examples = [
+        network.Example.of(np.zeros((len(one), 1), np.float32), np.array([gain for _, gain in one], np.float32))
+        for one in queries
+    ]
+    flat = np.array([score for one in queries for score, _ in one], np.float32)
+    expected = 0.0
+    for one in queries:
+        total, gains = sum(math.exp(score) for score, _ in one), sum(gain for _, gain in one)
+        expected -= sum(gain / gains * math.log(math.exp(score) / total) for score, gain in one)
+        pairs = [(high, low) for high, more in one for low, less in one if more > less]
+        if pairs:
+            ranknet = sum(math.log(1 + math.exp(low - high)) for high, low in pairs) / len(pairs)
+            expected += network.RANKNET * ranknet
+    loss, _ = loss_of(flat, network.Batch.of(examples))
+    assert loss == pytest.approx(expected / len(queries), rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.parametrize("hidden", [0, 5])
 def test_gradients_are_those_of_finite_differences(hidden: int) -> None:
     rng = np.random.default_rng(1)
-    x, gains = rng.normal(size=(6, 4)), np.array([0, 2, 0, 1, 0, 0], float)
+    batch = network.Batch.of([
+        network.Example.of(rng.normal(size=(len(gains), 4)), np.array(gains, float))  # type: ignore[arg-type]
+        for gains in ([0, 2, 0, 1, 0, 0], [1], [3, 0, 1])
+    ])  # fmt: skip
     weights = {
         name: value.astype(np.float64) + 0.3 * rng.normal(size=value.shape)
         for name, value in network.start(4, 0, hidden, rng).items()
     }
-    slopes = gradients(weights, x, gains)[1]  # type: ignore[arg-type]
+    slopes = gradients(weights, batch)[1]  # type: ignore[arg-type]
     assert set(slopes) == set(weights)
     for name, value in weights.items():
         for place in np.ndindex(value.shape):
@@ -123,7 +140,7 @@ def test_gradients_are_those_of_finite_differences(hidden: int) -> None:
             for shift in (1e-5, -1e-5):
                 moved = {**weights, name: value.copy()}
                 moved[name][place] += shift
-                losses.append(gradients(moved, x, gains)[0])  # type: ignore[arg-type]
+                losses.append(gradients(moved, batch)[0])  # type: ignore[arg-type]
             assert slopes[name][place] == pytest.approx((losses[0] - losses[1]) / 2e-5, abs=1e-4)
 
 

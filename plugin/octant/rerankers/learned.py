@@ -14,6 +14,7 @@ from octant.rerankers.features import FeatureSet
 from octant.rerankers.network import (
     HIDDEN,
     Adam,
+    Batch,
     Example,
     Weights,
     average,
@@ -219,13 +220,12 @@ def _fitted(
     rng = np.random.default_rng(seed)
     weights = start(len(material.mean), _SKIP, hidden, rng)
     adam = Adam(weights, rate=0.005 if hidden else 0.02, decay=0.01)
-    examples = [Example(material.known[one], one.found_gains) for one in known.where(_tells)]
+    examples = [Example.of(material.known[one], one.found_gains) for one in known.where(_tells)]
     held = [material.known[one] for one in stopping]
     best, quality, waited = _copied(weights), _quality(weights, held, stopping), 0
     for _ in range(EPOCHS):
         for batch in batches(len(examples), BATCH, rng):
-            found = [gradients(weights, one.x, one.gains)[1] for one in map(examples.__getitem__, batch)]
-            adam.step({name: np.mean([one[name] for one in found], axis=0) for name in weights})
+            adam.step(gradients(weights, Batch.of([examples[place] for place in batch]))[1])
         reached = _quality(weights, held, stopping)
         waited += 1
         if reached > quality + 1e-5:

@@ -31,12 +31,65 @@ class Example:
     Attributes
     ----------
     x : (n, features) float32
-    gains : (n,) float32
-        At least 0, not all 0.
+    shares : (n,) float32
+        Gains over their sum.
+    above, below : (pairs,) int64
+        Rows of every pair of candidates whose gains differ: the better, and the other.
     """
 
     x: FloatArray
-    gains: FloatArray
+    shares: FloatArray
+    above: NDArray[np.int64]
+    below: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, x: FloatArray, gains: FloatArray) -> Example:
+        """The query whose candidates have the features ``x`` (n, features) and ``gains`` (n,), not all 0."""
+        above, below = np.nonzero(gains[:, None] > gains[None, :])
+        return cls(x, gains / gains.sum(), above, below)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Several queries at once, the candidates of one behind those of the other.
+
+    Attributes
+    ----------
+    x : (n, features) float32
+    shares : (n,) float32
+    starts, counts : (queries,) int64
+        Where the candidates of a query begin, and how many they are.
+    owner : (n,) int64
+        Which query a candidate belongs to.
+    above, below : (pairs,) int64
+        As of the queries, counted through.
+    weight : (pairs,) float32
+        One over the pairs of their query.
+    """
+
+    x: FloatArray
+    shares: FloatArray
+    starts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    above: NDArray[np.int64]
+    below: NDArray[np.int64]
+    weight: FloatArray
+
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> Batch:
+        """``examples``, at least one, in their order."""
+        counts = np.array([len(one.x) for one in examples])
+        starts = np.cumsum(counts) - counts
+        pairs = np.array([len(one.above) for one in examples])
+        shift = np.repeat(starts, pairs)
+        return cls(
+            np.concatenate([one.x for one in examples]), np.concatenate([one.shares for one in examples]),
+            starts, counts, np.repeat(np.arange(len(examples)), counts),
+            np.concatenate([one.above for one in examples]) + shift,
+            np.concatenate([one.below for one in examples]) + shift,
+            np.repeat(1 / np.maximum(pairs, 1), pairs).astype(np.float32),
+        )  # fmt: skip
 
 
 def start(features: int, skip: int, hidden: int, rng: np.random.Generator) -> Weights:
@@ -100,49 +153,46 @@ def forward(weights: Mapping[str, FloatArray], x: FloatArray) -> FloatArray:
     return np.asarray(scores, np.float32)
 
 
-def loss_of(scores: FloatArray, gains: FloatArray) -> tuple[float, FloatArray]:
-    """The loss of one query, and its gradient (n,) by the scores.
+def loss_of(scores: FloatArray, batch: Batch) -> tuple[float, FloatArray]:
+    """The mean loss of the queries, and its gradient (n,) by the scores (n,).
 
     Listwise softmax: cross entropy between the gains, as shares, and the softmax of the scores. RankNet: the mean of
     log(1 + exp(lower - higher)) over the pairs whose gains differ.
     """
-    shares = gains / gains.sum()
-    shifted = scores - scores.max()
-    log_softmax = shifted - np.log(np.exp(shifted).sum())
-    loss = -float(shares @ log_softmax)
-    gradient = np.exp(log_softmax) - shares
-    better = np.flatnonzero(gains > gains.min())
-    above = gains[better, None] > gains[None, :]
-    pairs = int(above.sum())
-    if pairs:
-        margin = scores[better, None] - scores[None, :]
-        loss += RANKNET * float(np.logaddexp(0, -margin)[above].sum()) / pairs
-        pull = np.where(above, -RANKNET / pairs / (1 + np.exp(margin.clip(-60, 60))), 0)
-        gradient = gradient - pull.sum(0)
-        np.add.at(gradient, better, pull.sum(1))
-    return loss, np.asarray(gradient, np.float32)
+    shifted = scores - np.maximum.reduceat(scores, batch.starts)[batch.owner]
+    exponential = np.exp(shifted)
+    total = np.add.reduceat(exponential, batch.starts)
+    loss = -float(batch.shares @ (shifted - np.log(total)[batch.owner]))
+    gradient = exponential / total[batch.owner] - batch.shares
+    margin = scores[batch.above] - scores[batch.below]
+    loss += RANKNET * float(batch.weight @ np.logaddexp(0, -margin))
+    pull = -RANKNET * batch.weight / (1 + np.exp(margin.clip(-60, 60)))
+    gradient += np.bincount(batch.above, pull, len(scores)) - np.bincount(batch.below, pull, len(scores))
+    return loss / len(batch.starts), np.asarray(gradient / len(batch.starts), scores.dtype)
 
 
-def gradients(weights: Mapping[str, FloatArray], x: FloatArray, gains: FloatArray) -> tuple[float, Weights]:
-    """Loss of one query, and its gradient by every weight."""
+def gradients(weights: Mapping[str, FloatArray], batch: Batch) -> tuple[float, Weights]:
+    """Mean loss of the queries, and its gradient by every weight."""
+    x = batch.x
     if "w1" not in weights:
-        loss, by_score = loss_of(x @ weights["linear"], gains)
+        loss, by_score = loss_of(x @ weights["linear"], batch)
         return loss, {"linear": x.T @ by_score}
+    counts = batch.counts[:, None].astype(x.dtype)
     first = np.maximum(x @ weights["w1"] + weights["b1"], 0)
-    pooled = first.mean(0)
-    second = np.maximum(first @ weights["w2"] + pooled @ weights["u2"] + weights["b2"], 0)
-    loss, by_score = loss_of(x @ weights["linear"] + second @ weights["out"], gains)
+    pooled = np.add.reduceat(first, batch.starts) / counts
+    second = np.maximum(first @ weights["w2"] + (pooled @ weights["u2"])[batch.owner] + weights["b2"], 0)
+    loss, by_score = loss_of(x @ weights["linear"] + second @ weights["out"], batch)
     by_second = np.where(second > 0, by_score[:, None] * weights["out"], 0)
-    summed = by_second.sum(0)
-    by_first = by_second @ weights["w2"].T + (summed @ weights["u2"].T) / len(x)
+    summed = np.add.reduceat(by_second, batch.starts)
+    by_first = by_second @ weights["w2"].T + (summed @ weights["u2"].T / counts)[batch.owner]
     by_first = np.where(first > 0, by_first, 0)
     return loss, {
         "linear": x.T @ by_score,
         "w1": x.T @ by_first,
         "b1": by_first.sum(0),
         "w2": first.T @ by_second,
-        "u2": np.outer(pooled, summed),
-        "b2": summed,
+        "u2": pooled.T @ summed,
+        "b2": by_second.sum(0),
         "out": second.T @ by_score,
     }
 
