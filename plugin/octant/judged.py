@@ -109,14 +109,7 @@ class JudgedRankings(Sequence[Judged]):
         """
         if not 0 < share < 1:
             raise InputError(f"share of the queries to validate on must lie between 0 and 1, got {share}")
-        sizes: dict[str, int] = {}
-        for one in self.queries:
-            sizes[_group(one)] = sizes.get(_group(one), 0) + 1
-        if len(sizes) < 2:
-            raise InputError(
-                f"expected judged queries of at least two groups, to fit on one part and validate on another; got "
-                f"{len(self)} in {len(sizes)}: judge more queries, or name no groups"
-            )
+        sizes = self._group_sizes()
         validation: set[str] = set()
         taken = 0
         for group in sorted(sizes, key=lambda name: hashlib.sha256(f"{seed}|{name}".encode()).digest()):
@@ -126,6 +119,70 @@ class JudgedRankings(Sequence[Judged]):
             validation.add(group)
             taken += sizes[group]
         return self.where(lambda one: _group(one) not in validation), self.where(lambda one: _group(one) in validation)
+
+    def folds(self, count: int, *, seed: int = 0) -> list[tuple[JudgedRankings, JudgedRankings]]:
+        """What to fit on, and what to validate on, ``count`` times: every query is validated on once.
+
+        Groups stay together, as in :meth:`split`.
+
+        Parameters
+        ----------
+        count : int
+            At least 2; as many as there are groups if those are fewer.
+        seed : int
+
+        Raises
+        ------
+        InputError
+            If there are fewer than two groups, or ``count`` is less than 2.
+        """
+        if count < 2:
+            raise InputError(f"expected at least 2 folds, one to fit on and one to validate on, got {count}")
+        least = min(count, len(self._group_sizes()))
+        home = dict(zip(self.queries, folds([_group(one) for one in self.queries], least, seed=seed), strict=True))
+        return [
+            (
+                self.where(lambda one, fold=fold: home[one] != fold),  # type: ignore[misc]
+                self.where(lambda one, fold=fold: home[one] == fold),  # type: ignore[misc]
+            )
+            for fold in range(least)
+        ]
+
+    def _group_sizes(self) -> dict[str, int]:
+        """Queries of every group, of which there have to be two."""
+        sizes: dict[str, int] = {}
+        for one in self.queries:
+            sizes[_group(one)] = sizes.get(_group(one), 0) + 1
+        if len(sizes) < 2:
+            raise InputError(
+                f"expected judged queries of at least two groups, to fit on one part and validate on another; got "
+                f"{len(self)} in {len(sizes)}: judge more queries, or name no groups"
+            )
+        return sizes
+
+
+def folds(groups: Sequence[str], count: int, *, seed: int = 0) -> NDArray[np.intp]:
+    """The fold (n,) of every query, from 0; a group is never divided, an empty name is a group of its own.
+
+    Groups go, the largest first, to the fold that holds least so far; equal ones in an order that depends on their
+    names and the seed only.
+
+    Examples
+    --------
+    >>> folds(["a", "a", "b", "b"], 2).tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
+    True
+    """
+    names = [group or f"query {place}" for place, group in enumerate(groups)]
+    sizes: dict[str, int] = {}
+    for name in names:
+        sizes[name] = sizes.get(name, 0) + 1
+    order = sorted(sizes, key=lambda name: (-sizes[name], hashlib.sha256(f"{seed}|{name}".encode()).digest()))
+    held = [0] * count
+    home = {}
+    for name in order:
+        home[name] = min(range(count), key=lambda fold: held[fold])
+        held[home[name]] += sizes[name]
+    return np.array([home[name] for name in names], np.intp)
 
 
 def _group(one: Judged) -> str:

@@ -63,12 +63,15 @@ class TrainingReport:
     learned : str
         In plain words.
     fitted_on, validated_on : int
-        Queries; none of the latter among the former.
+        Queries; none of the latter among the former, unless ``crossed``.
     figures : tuple of Figure
         On the queries that it was validated on, with 95 % intervals.
     no_change : bool
         Whether leaving everything as it is was chosen: the part then changes nothing.
     remarks : tuple of str
+    crossed : bool
+        Whether every query was validated on, each by what had learned from others than it; what serves learned from
+        all of them.
     """
 
     learned: str
@@ -77,6 +80,7 @@ class TrainingReport:
     figures: tuple[Figure, ...] = ()
     no_change: bool = False
     remarks: tuple[str, ...] = ()
+    crossed: bool = False
 
     def as_json(self) -> dict[str, JSON]:
         """JSON values."""
@@ -93,16 +97,15 @@ class TrainingReport:
         )  # fmt: skip
         return cls(
             str(value["learned"]), int(value["fitted_on"]), int(value["validated_on"]), figures,
-            bool(value["no_change"]), tuple(map(str, value["remarks"])),
+            bool(value["no_change"]), tuple(map(str, value["remarks"])), bool(value.get("crossed", False)),
         )  # fmt: skip
 
     def __str__(self) -> str:
         """Several lines for people."""
-        lines = [
-            self.learned,
-            f"fitted on {self.fitted_on:,} queries, validated on {self.validated_on:,} others",
-            *map(str, self.figures),
-        ]
+        checked = f"validated on {self.validated_on:,} others"
+        if self.crossed:
+            checked = "each of which was validated by what had learned from others"
+        lines = [self.learned, f"fitted on {self.fitted_on:,} queries, {checked}", *map(str, self.figures)]
         if self.no_change:
             lines.append("no model was surely better than no change, so it changes nothing")
         return "\n".join([*lines, *self.remarks])

@@ -36,7 +36,8 @@ def _train_reranker(
 ) -> Flow[RerankerPart]:
     """Train the reranker of ``spec`` on what ``collection`` finds for ``questions``.
 
-    A quarter of the questions is held back, and decides whether what was learned is surely better than no change.
+    Questions that were held back decide whether what was learned is surely better than no change: all of them, each
+    held back once, or a quarter where learning takes long (:attr:`TrainedReranker.folds`).
 
     Parameters
     ----------

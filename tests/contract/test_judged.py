@@ -43,6 +43,36 @@ def test_a_split_leaves_groups_whole_and_no_side_empty(groups: list[int], share:
     assert not {one.group for one in fit} & {one.group for one in validation}
 
 
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=30), st.integers(2, 6))
+def test_folds_hold_every_query_out_once_and_leave_groups_whole(groups: list[int], count: int) -> None:
+    base = lessons(len(groups), depth=2)
+    judged = JudgedRankings(tuple(replace(one, group=f"g{group}") for one, group in zip(base, groups, strict=True)))
+    if len(set(groups)) == 1:
+        with pytest.raises(InputError, match="at least two groups"):
+            judged.folds(count)
+        return
+    sides = judged.folds(count)
+    assert len(sides) == min(count, len(set(groups)))
+    assert sorted(one.name for _, held in sides for one in held) == sorted(one.name for one in judged)
+    for fit, held in sides:
+        assert fit
+        assert held
+        assert len(fit) + len(held) == len(judged)
+        assert not {one.group for one in fit} & {one.group for one in held}
+    shuffled = replace(judged, queries=judged.queries[::-1]).folds(count)
+    assert [{one.group for one in held} for _, held in shuffled] == [{one.group for one in held} for _, held in sides]
+
+
+def test_folds_are_about_equally_large_and_those_of_the_seed() -> None:
+    judged = lessons(40)
+    assert [len(held) for _, held in judged.folds(5)] == [8] * 5
+    assert [{one.name for one in held} for _, held in judged.folds(5, seed=1)] != [
+        {one.name for one in held} for _, held in judged.folds(5, seed=2)
+    ]
+    with pytest.raises(InputError, match="at least 2 folds"):
+        judged.folds(1)
+
+
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=15), st.integers(0, 4), st.randoms(use_true_random=False))
 def test_ndcg_and_reciprocal_rank_are_those_of_trec_eval(gains: list[int], missed: int, random: object) -> None:
     found = tuple(Candidate(f"d{place}", 1 - place / 100) for place in range(len(gains)))

@@ -53,7 +53,7 @@ def test_what_is_gathered_has_vectors_judgements_and_an_origin(docs: Collection)
 def test_judgements_teach_and_what_was_learned_is_attached(docs: Collection) -> None:
     part = asyncio.run(atrain_reranker("learned", docs, questions(), k=COUNT))
     assert docs.trained(LearnedPart) == part
-    assert part.report.figures[0].after == 1.0
+    assert part.report.figures[0].after > 0.9
     assert train_reranker("learned", docs, questions(), k=COUNT, attach=False) == part
 
 

@@ -63,7 +63,7 @@ def test_what_is_trained_reranks_here_and_elsewhere_once_adopted(
     place: Path, minilm_path: str, learned: tuple[str, str]
 ) -> None:
     told, part = learned
-    assert "fitted on 60 queries, validated on 20 others" in told
+    assert "fitted on 80 queries, each of which was validated by what had learned from others" in told
     assert "attached to 'docs': octant.reranker('learned', trained=collection) uses it" in told
     assert f"written to {part}" in told
     with Collection.open("docs", location=place / "store", embedding=minilm_path) as docs:

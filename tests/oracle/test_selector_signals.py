@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from octant.judged import folds
 from octant.rankings import Rankings
 from octant.records import Candidate, Ranking
 from octant.selectors import evidence, signals
-from octant.selectors.judgements import JudgedSearch, JudgedSearches, folds
+from octant.selectors.judgements import JudgedSearch, JudgedSearches
 from octant.selectors.learning import likelihood_weights, static_weights
 from octant.selectors.pool import by_rank, by_score, ndcg, pooled
 

@@ -84,8 +84,8 @@ def train_reranker(
 ) -> None:
     """Train a reranker on judged questions of a collection, and say whether it helps.
 
-    A quarter of the questions is held back; unless they show that what was learned is surely better than no change,
-    nothing changes.
+    Questions are held back from learning, a quarter of them or, for what learns fast, each once; unless they show that
+    what was learned is surely better than no change, nothing changes.
     """
     from octant import training  # nobody needs it, or what it loads, for the other commands
     from octant.rerankers.trained import part_at

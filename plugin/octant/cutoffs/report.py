@@ -184,12 +184,12 @@ def training_report(told: CutoffReport, chosen: Choice) -> TrainingReport:
         f"keeping 95 % of the relevant candidates leaves out {after.filtered:.1%} of all "
         f"({before.filtered:.1%} by a fixed threshold) and {after.empty:.1%} of the queries without any "
         f"({before.empty:.1%}); precision {after.precision:.4f} ({before.precision:.4f})",
-        "recall is of what the search found; every query was told by networks fitted on others",
+        "recall is of what the search found",
     ]
     if fixed:
         remarks.append("no network was surely better than a fixed threshold, so it is a fixed threshold")
     return TrainingReport(
         learned=f"a cutoff with {told.chosen}, chosen among {chosen.tried} recipes",
         fitted_on=told.queries, validated_on=told.queries,
-        figures=(Figure("PR-AUC", before.pr_auc, after.pr_auc, chosen.gain),), remarks=tuple(remarks),
+        figures=(Figure("PR-AUC", before.pr_auc, after.pr_auc, chosen.gain),), remarks=tuple(remarks), crossed=True,
     )  # fmt: skip

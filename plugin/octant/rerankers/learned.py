@@ -92,6 +92,7 @@ class LearnedReranker(TrainedReranker):
     name = "learned"
     needs_text = False
     part = LearnedPart
+    folds = 5
 
     def __init__(self, vectors: bool = False) -> None:
         if not isinstance(vectors, bool):

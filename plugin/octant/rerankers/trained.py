@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -37,6 +37,7 @@ FEWEST = 40
 """Judged queries that a training needs."""
 FEWEST_TO_VALIDATE = 20
 """Judged queries that a validation needs: fewer show nothing."""
+_NOTHING = "nothing relevant among the candidates that is not first already: nothing to learn from"
 _MOST_NEEDED = 20_000
 """More queries than that nobody judges to find a gain so small."""
 
@@ -102,10 +103,14 @@ class TrainedReranker(Reranker):
         What it learns.
     score_kind : ScoreKind
         What its scores mean.
+    folds : int
+        Parts of the queries, each validated by what learned from the others: all queries then tell whether it helps,
+        and what serves learned from all. 1: a quarter is held back instead, for methods that take long to learn.
     """
 
     part: ClassVar[type[RerankerPart]]
     score_kind: ClassVar[ScoreKind] = "grade"
+    folds: ClassVar[int] = 1
 
     # -- what a method writes ------------------------------------------------------------------
 
@@ -122,7 +127,9 @@ class TrainedReranker(Reranker):
     def train(
         self, judged: JudgedRankings, *, lessons: JudgedRankings | None = None, seed: int = 0, work: Work = QUIET
     ) -> RerankerPart:
-        """Learn from three quarters of ``judged``, and decide on the last quarter whether that helps.
+        """Learn from ``judged``, and decide on queries that were not learned from whether that helps.
+
+        A quarter is held back; or, where learning is quick, every query is validated once (``folds``).
 
         Queries of one group stay on one side. The same data and seed give equal bytes.
 
@@ -142,16 +149,39 @@ class TrainedReranker(Reranker):
             If there are too few queries, or they lack what the method reads.
         """
         self._check_judged(judged, FEWEST)
+        lessons = judged if lessons is None else lessons
+        return (self._held_back if self.folds == 1 else self._crossed)(judged, lessons, seed, work)
+
+    def _held_back(self, judged: JudgedRankings, lessons: JudgedRankings, seed: int, work: Work) -> RerankerPart:
         known, unseen = judged.split(0.25, seed=seed)
         self._check_judged(unseen, 1)
-        taught = known if lessons is None else lessons.split(0.25, seed=seed)[0]
-        learned = self._learn(taught, seed, work)
+        learned = self._learn(lessons.split(0.25, seed=seed)[0], seed, work)
         if learned is None:
-            what = "nothing relevant among the candidates that is not first already: nothing to learn from"
-            report = TrainingReport(what, len(known), len(unseen), no_change=True)
-            return self._made(Learned({}, {}, what), judged, report)
+            return self._nothing(judged, TrainingReport(_NOTHING, len(known), len(unseen), no_change=True))
         drafted = self._made(learned, judged, TrainingReport(learned.what, len(known), len(unseen)))
         return self._made(learned, judged, self._validated(drafted, unseen, len(known)))
+
+    def _crossed(self, judged: JudgedRankings, lessons: JudgedRankings, seed: int, work: Work) -> RerankerPart:
+        report = TrainingReport(_NOTHING, len(judged), len(judged), no_change=True, crossed=True)
+        learned = self._learn(lessons, seed, work)
+        if learned is None:
+            return self._nothing(judged, report)
+        scores: dict[Judged, FloatArray] = {}
+        sides = [*zip(lessons.folds(self.folds, seed=seed), judged.folds(self.folds, seed=seed), strict=True)]
+        for (taught, _), (_, unseen) in work.steps(sides, what="validate"):
+            known = self._learn(taught, seed, work)
+            part = None if known is None else self._made(known, judged, report)
+            for one in unseen:
+                scores[one] = (
+                    -np.arange(len(one.ranking), dtype=np.float32)
+                    if part is None
+                    else self._scores(part, one.query, one.ranking, one.vector)
+                )
+        report = replace(report, learned=learned.what)
+        return self._made(learned, judged, _decided(report, judged, scores.__getitem__))
+
+    def _nothing(self, judged: JudgedRankings, report: TrainingReport) -> RerankerPart:
+        return self._made(Learned({}, {}, report.learned), judged, report)
 
     def adopt(self, part: RerankerPart, judged: JudgedRankings) -> RerankerPart:
         """Validate what was learned elsewhere on this collection, and let it act there if it surely helps.
@@ -186,11 +216,8 @@ class TrainedReranker(Reranker):
     def _validated(self, part: RerankerPart, unseen: JudgedRankings, fitted_on: int) -> TrainingReport:
         if not part.arrays:  # nothing was learned, so nothing can help anywhere
             return part.report
-        figures = compared(unseen, lambda one: self._scores(part, one.query, one.ranking, one.vector))
-        surely = figures[0].difference.low > 0 and len(unseen) >= FEWEST_TO_VALIDATE
-        doubt = None if surely else _doubt(figures[0].difference, len(unseen))
-        remarks = () if doubt is None else (doubt,)
-        return TrainingReport(part.report.learned, fitted_on, len(unseen), figures, not surely, remarks)
+        report = TrainingReport(part.report.learned, fitted_on, len(unseen))
+        return _decided(report, unseen, lambda one: self._scores(part, one.query, one.ranking, one.vector))
 
     def _check_judged(self, judged: JudgedRankings, fewest: int) -> None:
         if len(judged) < fewest:
@@ -235,6 +262,14 @@ class TrainedReranker(Reranker):
         if ranking.score_kind != "first stage":
             return f"{self!r} was trained on what a search returns, and these scores are a reranker's"
         return None
+
+
+def _decided(report: TrainingReport, unseen: JudgedRankings, score: Scorer) -> TrainingReport:
+    """``report`` with what ``score`` does to queries that it did not learn from, and whether it may act."""
+    figures = compared(unseen, score)
+    surely = figures[0].difference.low > 0 and len(unseen) >= FEWEST_TO_VALIDATE
+    doubt = None if surely else _doubt(figures[0].difference, len(unseen))
+    return replace(report, figures=figures, no_change=not surely, remarks=() if doubt is None else (doubt,))
 
 
 def _doubt(gain: Estimate, count: int) -> str | None:

@@ -19,9 +19,10 @@ from octant.calibration import (
     risk_coverage,
 )
 from octant.errors import InputError
+from octant.judged import folds
 from octant.records import JSON, PointId, Ranking
 from octant.selectors.base import DEPTH, WITHIN, Selected, Selector
-from octant.selectors.judgements import JudgedSearch, JudgedSearches, folds
+from octant.selectors.judgements import JudgedSearch, JudgedSearches
 from octant.selectors.pool import ndcg
 from octant.selectors.signals import Floats
 from octant.selectors.weak_retrieval import Calibration, outcomes

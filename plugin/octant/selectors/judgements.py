@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import overload
@@ -96,27 +95,3 @@ class JudgedSearches(Sequence[JudgedSearch]):
                 f"{len(self)}: judge more queries"
             )
         return replace(self, queries=found)
-
-
-def folds(groups: Sequence[str], count: int, *, seed: int = 0) -> NDArray[np.intp]:
-    """The fold (n,) of every query, from 0; a group is never divided, an empty name is a group of its own.
-
-    Groups go, the largest first, to the fold that holds least so far; equal ones in an order that depends on their
-    names and the seed only.
-
-    Examples
-    --------
-    >>> folds(["a", "a", "b", "b"], 2).tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
-    True
-    """
-    names = [group or f"query {place}" for place, group in enumerate(groups)]
-    sizes: dict[str, int] = {}
-    for name in names:
-        sizes[name] = sizes.get(name, 0) + 1
-    order = sorted(sizes, key=lambda name: (-sizes[name], hashlib.sha256(f"{seed}|{name}".encode()).digest()))
-    held = [0] * count
-    home = {}
-    for name in order:
-        home[name] = min(range(count), key=lambda fold: held[fold])
-        held[home[name]] += sizes[name]
-    return np.array([home[name] for name in names], np.intp)

@@ -107,10 +107,10 @@ def report_of(
     """nDCG@10 (q,) of every query while it was held out: ``before`` of the best single embedding, chosen without it."""
     difference = _difference(after - before)
     figure = Figure("nDCG@10", float(before.mean()), float(after.mean()), difference)
-    return TrainingReport(learned, len(pool), len(pool), (figure,), no_change, (_HELD_OUT, *remarks))
+    return TrainingReport(learned, len(pool), len(pool), (figure,), no_change, (_BEFORE, *remarks), crossed=True)
 
 
-_HELD_OUT = "every query was held out once, in five parts; before is the best single embedding of the other parts"
+_BEFORE = "before is the best single embedding, chosen on other queries"
 
 
 def _difference(values: Floats) -> Estimate:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from octant.selectors.judgements import folds
+from octant.judged import folds
 from octant.selectors.pool import Pool
 from octant.selectors.signals import Floats
 

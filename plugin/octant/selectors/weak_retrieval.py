@@ -13,10 +13,11 @@ from typing_extensions import Self
 from octant.calibration import Calibrator, Logistic, area_under_roc, brier_score, fit_calibrator, fit_logistic
 from octant.decision import Decision
 from octant.errors import InputError
+from octant.judged import folds
 from octant.rankings import Rankings
 from octant.records import JSON, EmbeddingIdentity, Ranking
 from octant.selectors import evidence
-from octant.selectors.judgements import JudgedSearches, folds
+from octant.selectors.judgements import JudgedSearches
 from octant.selectors.learned import as_json, check_models, from_json
 from octant.selectors.signals import Floats
 from octant.statistics import bootstrap_mean
@@ -298,4 +299,5 @@ def _report(learned: str, probabilities: Floats, events: NDArray[np.bool_]) -> T
     told = (
         f"{events.mean():.0%} of {len(events)} queries had a relevant passage; AUROC {roc:.3f}, Brier score {brier:.3f}"
     )
-    return TrainingReport(f"weak retrieval from {learned}", len(events), len(events), (figure,), remarks=(told,))
+    what = f"weak retrieval from {learned}"
+    return TrainingReport(what, len(events), len(events), (figure,), remarks=(told,), crossed=True)

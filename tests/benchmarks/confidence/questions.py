@@ -21,8 +21,8 @@ from searched_sets import only, questions
 from octant import selector
 from octant.calibration import area_under_roc, expected_calibration_error
 from octant.errors import InputError
+from octant.judged import folds
 from octant.selectors import Calibration, JudgedSearches
-from octant.selectors.judgements import folds
 from octant.selectors.pool import Pool, pooled
 from octant.selectors.weak_retrieval import features_of, outcomes
 from octant.statistics import Estimate
