@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 
@@ -46,10 +47,12 @@ class Judged:
     name: str = ""
     group: str = ""
 
-    @property
+    @cached_property
     def found_gains(self) -> FloatArray:
-        """Gains (n,) float32 of the candidates, in the order of the ranking; 0 where nobody judged."""
-        return np.array([max(self.gains.get(point, 0.0), 0.0) for point in self.ranking.ids], np.float32)
+        """Gains (n,) float32 of the candidates, in the order of the ranking; 0 where nobody judged. Read-only."""
+        found = np.array([max(self.gains.get(point, 0.0), 0.0) for point in self.ranking.ids], np.float32)
+        found.flags.writeable = False  # it is kept: a training asks for it in every round
+        return found
 
 
 @dataclass(frozen=True, eq=False)
