@@ -54,6 +54,11 @@ class Judged:
         found.flags.writeable = False  # it is kept: a training asks for it in every round
         return found
 
+    @property
+    def teaches(self) -> bool:
+        """Whether something can be learned from it: not all candidates are worth the same."""
+        return len(set(self.found_gains.tolist())) > 1
+
 
 @dataclass(frozen=True, eq=False)
 class JudgedRankings(Sequence[Judged]):

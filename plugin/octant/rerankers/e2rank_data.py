@@ -71,7 +71,7 @@ class Lists:
 
     def teaching(self) -> list[int]:
         """Rows that teach something: not all candidates are worth the same."""
-        return [row for row, one in enumerate(self.judged) if len(set(one.found_gains.tolist())) > 1]
+        return [row for row, one in enumerate(self.judged) if one.teaches]
 
     def scores(self, pseudo: FloatArray, weight: float) -> list[FloatArray]:
         """Cosines (n,) of each question's candidates with its vector.

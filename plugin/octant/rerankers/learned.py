@@ -19,6 +19,7 @@ from octant.rerankers.network import (
     Weights,
     average,
     batches,
+    copied,
     forward,
     gradients,
     scaled,
@@ -105,7 +106,7 @@ class LearnedReranker(TrainedReranker):
 
     def _learn(self, judged: JudgedRankings, seed: int, work: Work) -> Learned | None:
         judged = judged.where(lambda one: len(one.ranking) > 0)
-        if not judged.where(_tells):
+        if not judged.where(lambda one: one.teaches):
             return None
         branches = sorted({branch for one in judged for found in one.ranking for branch in found.branch_scores})
         cosine = self.vectors and not judged.first_stage.startswith("dense")
@@ -221,33 +222,24 @@ def _fitted(
     rng = np.random.default_rng(seed)
     weights = start(len(material.mean), _SKIP, hidden, rng)
     adam = Adam(weights, rate=0.005 if hidden else 0.02, decay=0.01)
-    examples = [Example.of(material.known[one], one.found_gains) for one in known.where(_tells)]
+    examples = [Example.of(material.known[one], one.found_gains) for one in known if one.teaches]
     held = [material.known[one] for one in stopping]
-    best, quality, waited = _copied(weights), _quality(weights, held, stopping), 0
+    best, quality, waited = copied(weights), _quality(weights, held, stopping), 0
     for _ in range(EPOCHS):
         for batch in batches(len(examples), BATCH, rng):
             adam.step(gradients(weights, Batch.of([examples[place] for place in batch]))[1])
         reached = _quality(weights, held, stopping)
         waited += 1
         if reached > quality + 1e-5:
-            best, quality, waited = _copied(weights), reached, 0
+            best, quality, waited = copied(weights), reached, 0
         if waited >= PATIENCE:
             break
     return best, quality
 
 
-def _tells(one: Judged) -> bool:
-    """Whether a ranking holds candidates of different worth, so that something can be learned from it."""
-    return len(set(one.found_gains.tolist())) > 1
-
-
 def _quality(weights: Weights, held: Sequence[FloatArray], stopping: JudgedRankings) -> float:
     orders = [np.argsort(-forward(weights, x), kind="stable").tolist() for x in held]
     return float(np.mean([ndcg(one, order) for one, order in zip(stopping, orders, strict=True)]))
-
-
-def _copied(weights: Weights) -> Weights:
-    return {name: value.copy() for name, value in weights.items()}
 
 
 def _projection(judged: JudgedRankings, width: int) -> FloatArray:

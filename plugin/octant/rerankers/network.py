@@ -109,6 +109,11 @@ def start(features: int, skip: int, hidden: int, rng: np.random.Generator) -> We
     return weights
 
 
+def copied(weights: Mapping[str, FloatArray]) -> Weights:
+    """The same numbers, which training changes no more."""
+    return {name: value.copy() for name, value in weights.items()}
+
+
 def average(models: Sequence[Weights]) -> Weights:
     """One model whose scores are the mean of those of ``models``, all linear or all networks.
 

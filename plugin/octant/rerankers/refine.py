@@ -12,7 +12,7 @@ from octant.errors import InputError
 from octant.judged import Judged, JudgedRankings, ndcg
 from octant.records import FloatArray, Ranking
 from octant.rerank_report import ScoreKind
-from octant.rerankers.network import Adam, batches
+from octant.rerankers.network import Adam, batches, copied
 from octant.rerankers.rocchio import cosines, stacked
 from octant.rerankers.settings import whole
 from octant.rerankers.trained import Learned, RerankerPart, TrainedReranker
@@ -77,7 +77,7 @@ class Refine(TrainedReranker):
     def _learn(self, judged: JudgedRankings, seed: int, work: Work) -> Learned | None:
         labelled = replace(judged, queries=tuple(map(self._labelled, judged)))
         known, stopping = labelled.split(0.2, seed=seed + 1)
-        examples = [_example(one, self.feedback) for one in known if _teaches(one)]
+        examples = [_example(one, self.feedback) for one in known if one.teaches]
         if not examples:
             return None
         drafts = [self._fitted(examples, stopping, rate, seed, work) for rate in RATES]
@@ -99,14 +99,14 @@ class Refine(TrainedReranker):
         dim = len(examples[0].query)
         weights = {"query": np.eye(dim, dtype=np.float32), "candidate": np.zeros((dim, dim), np.float32)}
         adam = Adam(weights, rate, decay=0.1)
-        best, quality, waited = _copied(weights), self._quality(weights, stopping), 0
+        best, quality, waited = copied(weights), self._quality(weights, stopping), 0
         for _ in work.steps(range(EPOCHS), what=f"refine (rate {rate:g})"):
             for batch in batches(len(examples), BATCH, rng):
                 adam.step(_gradient(weights, [examples[place] for place in batch]))
             reached = self._quality(weights, stopping)
             waited += 1
             if reached > quality + 1e-5:
-                best, quality, waited = _copied(weights), reached, 0
+                best, quality, waited = copied(weights), reached, 0
             if waited >= PATIENCE:
                 break
         return best, quality
@@ -140,11 +140,6 @@ def _example(one: Judged, feedback: int) -> _Example:
     return _Example(_unit(one.vector), vectors, vectors[:feedback].mean(0), one.found_gains)
 
 
-def _teaches(one: Judged) -> bool:
-    """Whether some candidates are relevant, and not all alike."""
-    return len(set(one.found_gains.tolist())) > 1
-
-
 def _gradient(weights: dict[str, FloatArray], batch: list[_Example]) -> dict[str, NDArray[np.float32]]:
     """Of the mean cross entropy between gains, as shares, and the softmax of q'c / temperature."""
     total = {name: np.zeros_like(value) for name, value in weights.items()}
@@ -166,7 +161,3 @@ def _unit(vector: FloatArray | None) -> FloatArray:
     if vector is None:
         raise InputError("refine reads the vectors of queries, got none")
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)
-
-
-def _copied(weights: dict[str, FloatArray]) -> dict[str, FloatArray]:
-    return {name: value.copy() for name, value in weights.items()}
