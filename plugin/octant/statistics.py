@@ -57,9 +57,21 @@ def bootstrap_mean(values: ArrayLike, *, seed: int = 0, resamples: int = 2000, l
     sample = _checked(values)
     if resamples < 1 or not 0 < level < 1:
         raise InputError(f"expected resamples >= 1 and 0 < level < 1, got {resamples} and {level}")
-    means = np.concatenate([counts @ sample / len(sample) for counts in _draws(len(sample), resamples, seed)])
+    means = bootstrap_means(sample[None], seed=seed, resamples=resamples)[:, 0]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(float(sample.mean()), float(low), float(high))
+
+
+def bootstrap_means(values: NDArray[np.float64], *, seed: int = 0, resamples: int = 2000) -> NDArray[np.float64]:
+    """Means (resamples, m) of ``values`` (m, n) over queries that are drawn again, the same ones for each row.
+
+    Examples
+    --------
+    >>> bootstrap_means(np.array([[0.0, 1.0], [1.0, 0.0]]), resamples=3).sum(axis=1)
+    array([1., 1., 1.])
+    """
+    n = values.shape[1]
+    return np.concatenate([counts @ values.T / n for counts in _draws(n, resamples, seed)])
 
 
 def bounded_mean(values: ArrayLike, *, level: float = 0.95) -> Estimate:

@@ -52,7 +52,10 @@ def test_a_study_says_what_it_did(found: Study) -> None:
     assert not found.interrupted
     for trial in found.finals:
         assert len(trial.per_query["recall@10"]) == found.queries
-        assert trial.figures["recall@10"].value == pytest.approx(np.mean(trial.per_query["recall@10"]))
+        recall, mean = trial.figures["recall@10"], np.mean(trial.per_query["recall@10"])
+        assert recall.low <= recall.value <= mean + 1e-9 <= recall.high + 2e-9
+        if recall.low < 0.9:  # it did not pass: nothing is taken off for luck
+            assert recall.value == pytest.approx(mean)
         assert sum(trial.components.values()) == pytest.approx(trial.at_full_size[DISK].value)
         held = sum(size for name, size in trial.components.items() if trial.held_in_ram[name] != "cold")
         assert held == pytest.approx(trial.at_full_size[RAM].value)

@@ -19,6 +19,7 @@ from octant.tuning.bench import REFERENCE
 from octant.tuning.candidates import GRAPHS, Family
 from octant.tuning.choose import cost, quality, ranked, violations
 from octant.tuning.laboratory import Outcome
+from octant.tuning.optimism import without_optimism
 from octant.tuning.shortlist import by_selection, confirmed, least, promising, satisfies, with_room, worse
 from octant.tuning.study import Goal
 
@@ -278,7 +279,8 @@ class Search:
             return
         self._tell_last(rung, size, sum(one.stated is not None for one in self.outcomes), family.represent)
         expected, began = self._expect_final(family, size, before), self.elapsed
-        self.outcomes += self.lab.final(family, size, rung, before)
+        for found in self.lab.final(family, size, rung, before):
+            self.outcomes.append(without_optimism(found, self.outcomes, self.goal))
         self.chosen = confirmed(self.outcomes, self.goal)
         # How many search settings a candidate is tried with shows only now: later ones are expected to take as long.
         self.pace = (self.pace + max(1.0, self.pace * (self.elapsed - began) / max(expected, 1e-6))) / 2

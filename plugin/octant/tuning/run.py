@@ -64,7 +64,8 @@ def study(
     Every candidate is built on Qdrant Edge from a sample of the vectors and asked queries that neither it nor any fit
     has seen. Candidates are ranked by one part of the queries; what is stated about the recommendation comes from the
     other part, which also has the last word on whether it satisfies the goal. A bound on quality is satisfied when the
-    lower end of the 95 % interval reaches it.
+    lower end of the 95 % interval reaches it. Of many that are tried, the one passes that the queries happen to like:
+    what that adds on average is estimated and taken off the value and the lower end (``octant.tuning.optimism``).
 
     Parameters
     ----------

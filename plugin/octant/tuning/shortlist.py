@@ -54,8 +54,12 @@ def satisfies(outcome: Outcome, goal: Goal) -> bool:
     """Whether it reaches every bound by the queries that select, and surely does by those that confirm."""
     if outcome.stated is None or outcome.stated.failed is not None:
         return False
-    leaning = _leaning(outcome.selected, goal)
-    return not violations(leaning.at_full_size, goal) and not violations(outcome.stated.at_full_size, goal)
+    return reaches(outcome, goal) and not violations(outcome.stated.at_full_size, goal)
+
+
+def reaches(outcome: Outcome, goal: Goal) -> bool:
+    """Whether it reaches every bound by the queries that select."""
+    return outcome.selected.failed is None and not violations(_leaning(outcome.selected, goal).at_full_size, goal)
 
 
 def promising(outcomes: Sequence[Outcome], goal: Goal) -> list[Family]:
