@@ -127,10 +127,12 @@ def overlap(query: str, counts: Sequence[Counts]) -> Overlap:
     length = np.array([total for _, total in counts], np.float32)
     if not words or not n:
         return Overlap(np.zeros(n, np.float32), np.zeros(n, np.float32), length)
-    found = np.array([known.get(word, 0) for known, _ in counts for word in words], np.float32).reshape(n, -1)
-    having = (found > 0).sum(0)
+    flat = [known.get(word, 0) for known, _ in counts for word in words]
+    found = np.fromiter(flat, np.float32, len(flat)).reshape(n, -1)
+    occurs = found > 0
+    having = occurs.sum(0)
     weight = np.log1p((n - having + 0.5) / (having + 0.5)).astype(np.float32)
-    usual = max(float(length.mean()), 1.0)
+    usual = max(float(length.sum()) / n, 1.0)
     damped = found * (K1 + 1) / (found + (K1 * (1 - B + B / usual * length))[:, None])
-    covered = (found > 0) @ weight
+    covered = occurs @ weight
     return Overlap(damped @ weight, covered / max(float(weight.sum()), 1e-9), length)
