@@ -14,10 +14,12 @@ import octant
 from fake_server import serving
 from octant import Collection
 from octant.datasets import VectorDataset
+from octant.errors import StoreError
 from octant.quality import ExactSearch
 from octant.records import Distance, FloatArray
-from octant.tuning import Goal, Study, study
+from octant.tuning import Goal, Study, report_html, study
 from octant.tuning.bench import Bench
+from octant.tuning.candidates import Family
 from octant.tuning.deal import deal
 from octant.tuning.kept import FILE
 from octant.tuning.sources import from_array
@@ -212,6 +214,25 @@ def test_anybodys_collection_on_a_server_is_tuned_for() -> None:
     assert (result.points, result.dimension, result.stand_in) == (500, DIM, True)
     assert result.recommendation.represent == "turbo4"
     assert result.recommendation.satisfied
+
+
+def test_where_everything_fails_float32_is_the_closest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = Bench.build
+
+    def failing(bench: Bench, family: Family) -> Collection:
+        if family.represent != "float32":
+            raise StoreError("made to fail")
+        return build(bench, family)
+
+    monkeypatch.setattr(Bench, "build", failing)
+    found = quick(clustered(300), Goal(min_recall=0.5, max_ram=10.0, max_latency_ratio=2.0))
+    assert all(trial.failed for trial in found.trials)
+    assert found.recommendation.represent == "float32"
+    assert not found.recommendation.satisfied
+    assert any("--max-ram" in one for one in found.recommendation.unmet)
+    assert "made to fail" in found.table()
+    report_html.write(found, tmp_path / "report.html")
+    assert "could not be measured" in (tmp_path / "report.html").read_text()
 
 
 def test_an_interrupted_tuning_returns_what_it_found_and_goes_on(

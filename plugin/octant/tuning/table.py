@@ -116,7 +116,7 @@ def _counts(study: Study) -> list[str]:
     if early:
         said.append(f"{len(early)} left out after a smaller sample")
     if failed:
-        said.append(f"{len(failed)} could not be built")
+        said.append(f"{len(failed)} could not be built ({failed[0].candidate.represent}: {failed[0].failed})")
     return ["; ".join(said) + ("; interrupted: this is the best so far" if study.interrupted else "")]
 
 
