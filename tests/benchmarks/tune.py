@@ -74,8 +74,6 @@ class Pool:
         None of them is a document.
     given : int
         Queries that a tuner is given; the others tell the truth.
-    dealt : int or None
-        The first so many are dealt; those behind them tell the truth whatever the seed. None: all are dealt.
     judged : (j, dim) float32 or None
         Real queries, to be told beside the others.
     """
@@ -85,13 +83,11 @@ class Pool:
     queries: np.ndarray
     given: int
     judged: np.ndarray | None = None
-    dealt: int | None = None
 
     def deal(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of ``queries`` for the tuner, and the other rows."""
-        dealt = len(self.queries) if self.dealt is None else self.dealt
-        order = np.random.default_rng(1000 + seed).permutation(dealt)
-        return order[: self.given], np.concatenate([order[self.given :], np.arange(dealt, len(self.queries))])
+        order = np.random.default_rng(1000 + seed).permutation(len(self.queries))
+        return order[: self.given], order[self.given :]
 
 
 def beir(cache: Path) -> Pool:
@@ -124,8 +120,7 @@ def nq(cache: Path) -> Pool:
 
 def people_ask(name: str, documents: np.ndarray, texts: Sequence[str], cache: Path) -> Pool:
     drawn = [texts[i] for i in np.random.default_rng(2).permutation(len(texts))]
-    queries = [asked(cache, part) for part in (drawn[:3_000], drawn[3_000:]) if part]
-    return Pool(name, unit_rows(documents), np.concatenate(queries), 800, dealt=min(3_000, len(drawn)))
+    return Pool(name, unit_rows(documents), asked(cache, drawn), 800)
 
 
 def cranfield(cache: Path) -> Pool:
