@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
-import octant.cli.app as application
+from command_line import refuse, run, succeed
 from octant import Collection, HnswSettings
 from octant.version import __version__
 
@@ -28,27 +27,6 @@ def _driver() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def octant(*arguments: object) -> Result:
-    return CliRunner().invoke(application.app, [str(argument) for argument in arguments], prog_name="octant")
-
-
-def succeed(*arguments: object) -> Result:
-    result = octant(*arguments)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def refuse(*arguments: object) -> str:
-    """The one line of an error."""
-    result = octant(*arguments)
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    lines = [line for line in result.stderr.splitlines() if line.startswith("octant: ")]
-    assert len(lines) == 1, result.stderr
-    assert result.stderr.rstrip().endswith(lines[0])
-    return lines[0].removeprefix("octant: ")
 
 
 @pytest.fixture
@@ -128,7 +106,7 @@ def test_ctrl_c_ends_with_130_and_one_line(monkeypatch: pytest.MonkeyPatch, corp
         raise KeyboardInterrupt
 
     monkeypatch.setattr("octant.embedders.load_model", interrupt)
-    result = octant("index", corpus, "--name", "c", "--location", place)
+    result = run("index", corpus, "--name", "c", "--location", place)
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == "octant: interrupted; run the same command again to go on"
 
@@ -138,7 +116,7 @@ def test_a_defect_is_not_dressed_up_as_a_users_mistake(monkeypatch: pytest.Monke
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("octant.cli.plugins.describe", broken)
-    assert isinstance(octant("plugins").exception, ZeroDivisionError)
+    assert isinstance(run("plugins").exception, ZeroDivisionError)
 
 
 # -- index ---------------------------------------------------------------------------------------
@@ -250,7 +228,7 @@ def test_what_could_not_be_read_is_reported(model: Any, corpus: Path, place: Pat
     (corpus / "empty.txt").write_text("")
     (corpus / "a.png").write_bytes(b"")
     (corpus / "b.png").write_bytes(b"")
-    result = octant("index", corpus, "--name", "c", "--location", place)
+    result = run("index", corpus, "--name", "c", "--location", place)
     assert result.exit_code == 0
     assert "latin.txt: not UTF-8 text (byte 3): convert it first" in result.stderr
     assert "empty.txt: empty" in result.stderr

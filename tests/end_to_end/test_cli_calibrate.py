@@ -7,25 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
 import octant
-import octant.cli.app as application
+from command_line import refuse, run
 from made_embeddings import HashedWords, documents
 from octant.selectors import Calibration, LearnedSelection
 
 TEXTS = documents(90)
 NAMES = ("good", "blind")
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(application.app, [str(argument) for argument in arguments], prog_name="octant")
-
-
-def refused(*arguments: object) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 2, result.output
-    return result.stderr.splitlines()[-1]
 
 
 class Words:
@@ -117,11 +106,11 @@ def test_sentences_stand_in_for_questions(place: Path) -> None:
     ],
 )
 def test_mistakes_end_in_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
-    assert message in refused("calibrate", "docs", "--location", tmp_path, *arguments)
+    assert message in refuse("calibrate", "docs", "--location", tmp_path, *arguments)
 
 
 def test_mistakes_about_the_collection_end_in_one_line(place: Path) -> None:
     command = ("calibrate", "docs", "--location", place)
-    assert "the collection's embeddings are good, blind; got third" in refused(*command, "--embedding", "third=good")
-    assert "third" in refused(*command, "--of", "third")
-    assert "at least 40 queries" in refused(*command, "--pseudo", 30)
+    assert "the collection's embeddings are good, blind; got third" in refuse(*command, "--embedding", "third=good")
+    assert "third" in refuse(*command, "--of", "third")
+    assert "at least 40 queries" in refuse(*command, "--pseudo", 30)

@@ -10,29 +10,12 @@ import sys
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-import octant.cli.app as application
+from command_line import refuse, run, succeed
 from octant import Collection, HnswSettings, MemoryPlacement, Recommendation, SearchKnobs
 
 DIM, COUNT = 16, 400
 X = np.random.default_rng(0).standard_normal((COUNT, DIM)).astype(np.float32)
-
-
-def octant(*arguments, **options):
-    return CliRunner().invoke(application.app, list(map(str, arguments)), prog_name="octant", **options)
-
-
-def succeed(*arguments):
-    result = octant(*arguments)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def refuse(*arguments):
-    result = octant(*arguments)
-    assert (result.exit_code, result.stdout) == (2, "")
-    return result.stderr.splitlines()[-1].removeprefix("octant: ")
 
 
 @pytest.fixture
@@ -85,7 +68,7 @@ def test_deletions_are_asked_for(place, monkeypatch):
 @pytest.mark.parametrize(("answer", "kept"), [("n\n", True), ("y\n", False)])
 def test_at_a_terminal_the_answer_decides(place, monkeypatch, answer, kept):
     monkeypatch.setattr("octant.cli.compress._at_a_terminal", lambda: True)
-    octant("compress", "docs", "--into", "small", "--represent", "turbo8", "--delete-source", input=answer)
+    run("compress", "docs", "--into", "small", "--represent", "turbo8", "--delete-source", input=answer)
     assert (place / "data" / "docs").exists() is kept
 
 

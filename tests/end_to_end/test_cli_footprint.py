@@ -8,31 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
-import octant.cli.app as application
+from command_line import refuse, succeed
 from fake_server import serving
 from octant import Collection, HnswSettings, MemoryPlacement, Recommendation, SearchKnobs
 from octant.store import pages
 
 X = np.random.default_rng(0).standard_normal((800, 64)).astype(np.float32)
 GRAPH = HnswSettings(m=8, ef_construct=32, indexing_threshold=10)
-
-
-def octant(*arguments: object) -> Result:
-    return CliRunner().invoke(application.app, [str(argument) for argument in arguments], prog_name="octant")
-
-
-def succeed(*arguments: object) -> str:
-    result = octant(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refuse(*arguments: object) -> str:
-    result = octant(*arguments)
-    assert (result.exit_code, result.stdout) == (2, ""), result.output
-    return result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +37,7 @@ def rows_of(table: str) -> dict[str, list[str]]:
 
 
 def test_a_footprint_adds_up_and_says_what_is_in_memory(place: Path) -> None:
-    seen = json.loads(succeed("footprint", "before", "--location", place, "--json"))
+    seen = json.loads(succeed("footprint", "before", "--location", place, "--json").stdout)
     footprint, held = seen["footprint"], seen["residency"]
     assert footprint["points"] == 800
     assert footprint["disk_bytes"] == sum(part["bytes"] for part in footprint["components"])
@@ -70,7 +53,7 @@ def test_a_footprint_adds_up_and_says_what_is_in_memory(place: Path) -> None:
 
 
 def test_its_table_is_for_people(place: Path) -> None:
-    shown = succeed("footprint", "before", "--location", place)
+    shown = succeed("footprint", "before", "--location", place).stdout
     for words in ("searched codes  cached", "all in RAM", "all on disk", "in memory now", "page cache", "not known:"):
         assert words in shown
     # Describing and judging it is another command's work.
@@ -82,7 +65,7 @@ def test_its_table_is_for_people(place: Path) -> None:
 
 
 def test_two_collections_side_by_side(place: Path) -> None:
-    seen = json.loads(succeed("footprint", "before", "--location", place, "--against", "after", "--json"))
+    seen = json.loads(succeed("footprint", "before", "--location", place, "--against", "after", "--json").stdout)
     before, after = seen["before"]["footprint"], seen["after"]["footprint"]
     assert (before["points"], after["points"]) == (800, 400)
     # A vector's bytes are compared, so the sizes of the collections do not matter.
@@ -90,7 +73,7 @@ def test_two_collections_side_by_side(place: Path) -> None:
     assert seen["ratios"]["disk"] < 1
     assert seen["ratios"]["components"]["searched codes"] < 0.2
     assert seen["ratios"]["components"]["originals"] is None
-    table = succeed("footprint", "before", "--location", place, "--against", "after")
+    table = succeed("footprint", "before", "--location", place, "--against", "after").stdout
     assert "before: before, 800 points" in table
     assert "cached → pinned" in table
     assert "none → cold" in table
@@ -102,7 +85,7 @@ def test_they_may_live_in_two_places(place: Path, tmp_path: Path) -> None:
         collection.add(vectors=X[:10])
     seen = succeed(
         "footprint", "before", "--location", place, "--against", "there", "--against-location", tmp_path, "--json"
-    )
+    ).stdout
     assert json.loads(seen)["after"]["footprint"]["points"] == 10
     line = refuse("footprint", "before", "--location", place, "--against-location", tmp_path)
     assert "--against-location says where the collection of --against is" in line
@@ -114,8 +97,8 @@ def test_a_server_that_reports_nothing_is_not_compared(place: Path) -> None:
         server.collections["docs"] = {"vectors": {"size": 4, "distance": "Dot"}}
         server.points["docs"] = {1: {}}
         arguments = ("--against", "docs", "--against-location", server.url)
-        table = succeed("footprint", "before", "--location", place, *arguments)
-        alone = succeed("footprint", "docs", "--location", server.url)
+        table = succeed("footprint", "before", "--location", place, *arguments).stdout
+        alone = succeed("footprint", "docs", "--location", server.url).stdout
     assert "not measurable: the engine reports no sizes" in table
     assert "not known: Qdrant 1.17 has no memory report: 1.18 and newer do" in alone
 
@@ -134,8 +117,8 @@ def test_inspect_lists_every_vector_of_anybodys_collection() -> None:
             "sparse_vectors": {"words": {"modifier": "idf"}},
         }
         server.points["docs"] = {}
-        shown = succeed("inspect", "docs", "--location", server.url)
-        seen = json.loads(succeed("inspect", "docs", "--location", server.url, "--json"))
+        shown = succeed("inspect", "docs", "--location", server.url).stdout
+        seen = json.loads(succeed("inspect", "docs", "--location", server.url, "--json").stdout)
     assert "made by another client" in shown
     for row in (
         "title   384 x float32        cached  turbo 1 bits  pinned  m=16, cached",
@@ -152,7 +135,7 @@ def test_inspect_shows_placement_and_kept_settings(tmp_path: Path) -> None:
     kept = {"placement": MemoryPlacement("cold"), "knobs": SearchKnobs(hnsw_ef=77, oversampling=3.0)}
     with Collection.create("c", location=tmp_path, dimension=64, represent="turbo8|turbo(1)", **kept) as collection:
         collection.add(vectors=X)
-    shown = succeed("inspect", "c", "--location", tmp_path)
+    shown = succeed("inspect", "c", "--location", tmp_path).stdout
     assert "placement       graph cold, originals cold, payload cold" in shown
     assert "searches with   hnsw_ef=77, oversampling=3.0" in shown
     assert "ok    rescoring: of 3 candidates for every answer" in shown
@@ -194,7 +177,7 @@ def test_index_makes_what_is_recommended_and_search_uses_it(corpus: Path, monkey
 
     query = EdgeStore.query
     monkeypatch.setattr(EdgeStore, "query", lambda self, queries: asked.extend(queries) or query(self, queries))
-    assert "octants" in succeed("search", "c", "octants", "--location", corpus / "data")
+    assert "octants" in succeed("search", "c", "octants", "--location", corpus / "data").stdout
     assert [(one.settings.hnsw_ef, one.settings.oversampling) for one in asked] == [(33, 4.0)]
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
-import octant.cli.app as application
+from command_line import refuse, run, succeed
 from octant import Collection
 from scripted_models import Chat, shown
 
@@ -29,22 +28,6 @@ class Bag:
 
     def encode(self, texts: list[str], **_: Any) -> Any:
         return bag(texts)
-
-
-def octant(*arguments: object) -> Result:
-    return CliRunner().invoke(application.app, [str(argument) for argument in arguments], prog_name="octant")
-
-
-def succeed(*arguments: object) -> str:
-    result = octant(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refuse(*arguments: object) -> str:
-    result = octant(*arguments)
-    assert (result.exit_code, result.stdout) == (2, ""), result.output
-    return result.stderr.splitlines()[-1].removeprefix("octant: ")
 
 
 @pytest.fixture(autouse=True)
@@ -78,9 +61,9 @@ def llm(monkeypatch: pytest.MonkeyPatch) -> Chat:
 
 def test_search_reranks_and_explains(place: Path, llm: Chat) -> None:
     asked = ("search", "animals", "how many hearts has the octopus", "-k", 3, "--rerank", "listwise(structured=false)")
-    plain = succeed(*asked, "--llm", "any:model").splitlines()
+    plain = succeed(*asked, "--llm", "any:model").stdout.splitlines()
     assert [line.split()[2] for line in plain[::2]] == ["hagfish", "cockroach", "earthworm"]
-    shown_ = succeed(*asked, "--llm", "any:model", "--prices", "1,2", "--explain")
+    shown_ = succeed(*asked, "--llm", "any:model", "--prices", "1,2", "--explain").stdout
     first = shown_.splitlines()[0]
     assert "first stage" in first
     assert "(was " in first
@@ -92,7 +75,7 @@ def test_search_reranks_and_explains(place: Path, llm: Chat) -> None:
 
 def test_search_tells_programs_the_same(place: Path, llm: Chat) -> None:
     asked = ("search", "animals", "octopus hearts", "-k", 2, "--rerank", "listwise", "--llm", "any:model", "--json")
-    told = json.loads(succeed(*asked, "--candidates", 5))
+    told = json.loads(succeed(*asked, "--candidates", 5).stdout)
     assert told["rerank"]["candidates"] == 5
     assert told["rerank"]["report"]["calls"] == 1
     assert [move["id"] for move in told["rerank"]["moves"]] == [hit["id"] for hit in told["hits"]]
@@ -102,19 +85,19 @@ def test_search_tells_programs_the_same(place: Path, llm: Chat) -> None:
 
 
 def test_search_reranks_without_a_language_model(place: Path) -> None:
-    shown_ = succeed("search", "animals", "octopus hearts", "--rerank", "rocchio", "--explain")
+    shown_ = succeed("search", "animals", "octopus hearts", "--rerank", "rocchio", "--explain").stdout
     assert "what scores mean:" in shown_
     assert "not reranked" not in shown_
-    sparse = succeed("search", "animals", "octopus", "--mode", "sparse", "--rerank", "first_stage", "--explain")
+    sparse = succeed("search", "animals", "octopus", "--mode", "sparse", "--rerank", "first_stage", "--explain").stdout
     assert "(same place)" in sparse
 
 
 def test_search_says_when_it_could_not_rerank(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("octant.cli.reranking.chat_model", lambda name: Chat(lambda prompt: "no"))
-    result = octant("search", "animals", "hearts", "--rerank", "listwise(structured=false)", "--llm", "any:model")
+    result = run("search", "animals", "hearts", "--rerank", "listwise(structured=false)", "--llm", "any:model")
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == 2 * len(ANIMALS)
-    blank = octant("search", "animals", " ", "--mode", "dense", "--rerank", "rocchio")
+    blank = run("search", "animals", " ", "--mode", "dense", "--rerank", "rocchio")
     assert "not reranked: rocchio: the query is blank" in blank.stderr
 
 
@@ -156,7 +139,7 @@ def test_eval_says_plainly_what_helps_and_what_does_not(dataset: Path, llm: Chat
     shown_ = succeed(
         "eval", dataset, "--rerank", "listwise(structured=false)", "--rerank", "first_stage", "--llm", "any:model",
         "--candidates", 8, "--prices", "1,1", "--json", out,
-    )  # fmt: skip
+    ).stdout  # fmt: skip
     assert "48 documents in turbo8, 6 queries, 8 candidates of a dense search" in shown_
     assert "listwise(structured=false) helps on these queries (ndcg@10 +0." in shown_
     assert "first_stage does not help as far as these 6 queries can tell (ndcg@10 +0.0000" in shown_
@@ -176,7 +159,7 @@ def test_eval_says_plainly_what_helps_and_what_does_not(dataset: Path, llm: Chat
 def test_eval_tells_of_rerankers_that_fail_or_harm(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("octant.cli.reranking.chat_model", lambda name: Chat(lambda prompt: "no idea"))
     asked = ("eval", dataset, "--candidates", 8, "--mode", "sparse", "--llm", "any:model", "--questions", 4)
-    shown_ = succeed(*asked, "--rerank", "listwise(structured=false)")
+    shown_ = succeed(*asked, "--rerank", "listwise(structured=false)").stdout
     assert "4 queries, 8 candidates of a sparse search" in shown_
     assert "4 outputs could not be used." in shown_
 

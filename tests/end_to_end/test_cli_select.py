@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
 import octant
-import octant.cli.app as application
+from command_line import refuse, run
 from made_embeddings import HashedWords, documents
 from octant import Collection, Decision
 from octant.gathering_each import gather_each
@@ -48,16 +47,6 @@ def loaded(monkeypatch: pytest.MonkeyPatch, minilm: Any) -> list[str]:
 
     monkeypatch.setattr("octant.embedders.load_model", load)
     return found
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(application.app, [str(argument) for argument in arguments], prog_name="octant")
-
-
-def refused(*arguments: object) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 2, result.output
-    return result.stderr.splitlines()[-1]
 
 
 @pytest.fixture
@@ -154,9 +143,9 @@ def test_a_calibrated_confidence_says_on_what(tmp_path: Path, loaded: list[str])
 def test_what_cannot_be_asked_is_refused_before_a_model_is_loaded(
     facts: list[object], loaded: list[str], options: list[str], message: str
 ) -> None:
-    assert message in refused(*facts, *options)
+    assert message in refuse(*facts, *options)
     assert not loaded
 
 
 def test_a_filter_that_is_none_is_refused(facts: list[object]) -> None:
-    assert "a Qdrant filter has the clauses" in refused(*facts, "--select", "fuse", "--filter", '{"has_id": ["bread"]}')
+    assert "a Qdrant filter has the clauses" in refuse(*facts, "--select", "fuse", "--filter", '{"has_id": ["bread"]}')

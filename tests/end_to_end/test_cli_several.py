@@ -9,16 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
-import octant.cli.app as application
+from command_line import run
 from octant import Collection
 
 DRIVER = Path(__file__).with_name("cli_driver.py")
-
-
-def octant(*arguments: object) -> Result:
-    return CliRunner().invoke(application.app, list(map(str, arguments)))
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +54,7 @@ def corpus(tmp_path: Path) -> Path:
 def test_index_stores_every_embedding(corpus: Path, tmp_path: Path, models: dict[str, Any]) -> None:
     place = tmp_path / "there"
     asked = ["--embedding", "one=model/one", "--embedding", "two=model/two", "--represent", "pca(8)|turbo8", "--sparse"]
-    result = octant("index", corpus, "--name", "c", "--location", place, *asked, "--json")
+    result = run("index", corpus, "--name", "c", "--location", place, *asked, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["embeddings"] == ["one", "two", "sparse"]
     both = {"one": models["model/one"].encode, "two": models["model/two"].encode}
@@ -67,14 +62,14 @@ def test_index_stores_every_embedding(corpus: Path, tmp_path: Path, models: dict
         for name, encode in both.items():
             vector = encode(["line 9 speaks of topic2"])[0]
             assert collection.search(vector, embedding=name, k=1)[0].payload["topic"] == 2
-    shown = octant("inspect", "c", "--location", place).stdout
+    shown = run("inspect", "c", "--location", place).stdout
     assert [line.split()[0] for line in shown.splitlines() if "model/" in line and "  384" in line] == ["one", "two"]
-    told = json.loads(octant("inspect", "c", "--location", place, "--json").stdout)["embeddings"]
+    told = json.loads(run("inspect", "c", "--location", place, "--json").stdout)["embeddings"]
     assert told["two"]["model"]["name"] == "model/two"
     assert told["two"]["complete"]
     for model in models.values():
         model.embedded.clear()
-    again = octant("index", corpus, "--name", "c", "--location", place)
+    again = run("index", corpus, "--name", "c", "--location", place)
     assert again.exit_code == 0, again.output
     assert "30 already there" in again.output
     assert not [text for model in models.values() for text in model.embedded if text.startswith("line")]
@@ -82,8 +77,8 @@ def test_index_stores_every_embedding(corpus: Path, tmp_path: Path, models: dict
 
 def test_an_embedding_that_is_not_there_is_added(corpus: Path, tmp_path: Path) -> None:
     place = tmp_path / "there"
-    assert octant("index", corpus, "--name", "c", "--location", place, "--embedding", "model/one").exit_code == 0
-    result = octant("index", corpus, "--name", "c", "--location", place, "--embedding", "two=model/two")
+    assert run("index", corpus, "--name", "c", "--location", place, "--embedding", "model/one").exit_code == 0
+    result = run("index", corpus, "--name", "c", "--location", place, "--embedding", "two=model/two")
     assert result.exit_code == 0, result.output
     assert "new embeddings: 'two' (30 documents embedded)" in result.stdout
     with Collection.open("c", location=place) as collection:
@@ -98,14 +93,14 @@ def test_an_embedding_that_is_not_there_is_added(corpus: Path, tmp_path: Path) -
     ],
 )
 def test_names_are_checked_before_anything_is_read(arguments: list[str], message: str, tmp_path: Path) -> None:
-    result = octant("index", tmp_path / "missing", "--name", "c", "--location", tmp_path, *arguments)
+    result = run("index", tmp_path / "missing", "--name", "c", "--location", tmp_path, *arguments)
     assert result.exit_code == 2
     assert message in result.output
 
 
 def test_one_model_for_several_is_refused(corpus: Path, tmp_path: Path) -> None:
     both = ["--embedding", "a=x", "--embedding", "b=y"]
-    assert octant("index", corpus, "--name", "c", "--location", tmp_path / "there", *both).exit_code == 0
-    result = octant("index", corpus, "--name", "c", "--location", tmp_path / "there", "--embedding", "x")
+    assert run("index", corpus, "--name", "c", "--location", tmp_path / "there", *both).exit_code == 0
+    result = run("index", corpus, "--name", "c", "--location", tmp_path / "there", "--embedding", "x")
     assert result.exit_code == 2
     assert "--embedding a=MODEL, --embedding b=MODEL" in result.output
