@@ -10,12 +10,16 @@ import pytest
 
 from octant.layout import HnswSettings
 from octant.recommendation import Expected
+from octant.records import Distance
 from octant.tuning.bench import REFERENCE
 from octant.tuning.candidates import Family
 from octant.tuning.choose import cost
+from octant.tuning.deal import deal
 from octant.tuning.halving import MARGIN, Progress, Search, first_sizes
-from octant.tuning.laboratory import Outcome
+from octant.tuning.kept import Ledger
+from octant.tuning.laboratory import Laboratory, Outcome
 from octant.tuning.shortlist import by_selection, confirmed, promising
+from octant.tuning.sources import from_array
 from octant.tuning.study import DISK, RAM, TIME, Candidate, Goal, Trial
 
 GOAL = Goal(min_recall=0.95)
@@ -202,6 +206,56 @@ def test_what_falls_as_others_did_has_to_wait():
     assert list(finals(lab))[:2] == ["near0", "holds"]
     assert found.chosen is not None
     assert found.chosen.family.represent == "holds"
+
+
+@dataclass
+class EasyLab(MadeLab):
+    """The queries that select are easier than those that confirm."""
+
+    easier: float = 0.012
+
+    def trial(self, family: Family, size: int, rung: int, *, selecting: bool) -> Trial:
+        kept = self.truths[family.represent]
+        if selecting and family.represent != "float32":
+            self.truths[family.represent] = replace(kept, recall=min(1.0, kept.recall + self.easier))
+        try:
+            return super().trial(family, size, rung, selecting=selecting)
+        finally:
+            self.truths[family.represent] = kept
+
+
+def test_what_easy_queries_flatter_has_to_wait():
+    """The first whose confirmation falls short tells how much easier the queries are that select."""
+    truths = {f"near{i}": Truth(0.945, 100 + i, 400, 6.0) for i in range(9)} | {"holds": Truth(0.96, 300, 500, 6.0)}
+    lab = EasyLab(dict(truths))
+    found = search(lab, 10_000, 1e6)
+    found.run([family(name) for name in truths])
+    assert found.chosen is not None
+    assert found.chosen.family.represent == "holds"
+    assert [name for name, _, _, how in lab.measured if how == "final"][1:3] == ["near0", "holds"]
+
+
+def effort(selected: float, stated: float, goal: Goal = GOAL, ram: float = 100.0) -> bool:
+    """Whether a candidate with these recalls is asked again with more effort."""
+    one = MadeLab({"a": Truth(selected, ram, 400)}).final(family("a"), 1_000, 0, None)[0]
+    other = MadeLab({"a": Truth(stated, ram, 400)}, half=0.002).final(family("a"), 1_000, 0, None)[0]
+    x = np.eye(100, dtype=np.float32)
+    dealt = deal(from_array("made", x, distance=Distance.COSINE, seed=0), 0)
+    lab = Laboratory(dealt, goal, 0, Ledger(None, "a"), Ledger(None, "b"))
+    return lab._deserves_more(replace(one, stated=other.stated))
+
+
+def test_effort_ends_where_both_parts_of_the_queries_are_satisfied():
+    assert not effort(0.97, 0.97)
+    assert effort(0.94, 0.97)
+    assert effort(0.97, 0.951)  # its lower end is below the bound
+    assert effort(0.97, 0.94)
+
+
+def test_effort_is_not_spent_on_what_it_cannot_mend():
+    assert not effort(0.80, 0.80)
+    assert not effort(0.97, 0.80)
+    assert not effort(0.94, 0.94, Goal(min_recall=0.95, max_ram=50.0))
 
 
 def test_what_had_to_wait_is_measured_after_all_where_it_may_be_cheaper():

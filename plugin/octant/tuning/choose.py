@@ -63,10 +63,15 @@ def cost(figures: Mapping[str, Expected], goal: Goal) -> float:
     return goal.ram_weight * figures[RAM].value + figures[DISK].value
 
 
-def quality(figures: Mapping[str, Expected], goal: Goal) -> float:
-    """What "best" means: nDCG where only it is bounded, recall otherwise; higher is better."""
+def quality_name(goal: Goal) -> str:
+    """The figure that says what "best" means: nDCG where only it is bounded, recall otherwise."""
     by_labels = goal.min_ndcg is not None and goal.min_recall is None
-    return figures[goal.ndcg if by_labels else goal.recall].value
+    return goal.ndcg if by_labels else goal.recall
+
+
+def quality(figures: Mapping[str, Expected], goal: Goal) -> float:
+    """The figure that "best" goes by; higher is better."""
+    return figures[quality_name(goal)].value
 
 
 def ranked(trials: Iterable[Trial], goal: Goal) -> list[Trial]:

@@ -3,8 +3,8 @@
 Successive halving (arXiv:1502.07943) with a twist: bytes are known surely from a small sample, only quality is not. So
 small samples sort out what surely fails, and on the largest one what remains is measured in the order of its cost: the
 first candidate that satisfies the goal, and is confirmed by queries that no choice has seen, is the cheapest. How much
-quality falls from one sample to the next shows with the first that are measured on both: whatever would fall below the
-bound, did it lose as much, has to wait for the others.
+quality falls from one sample to the next, and how much harder the queries that confirm are, shows with the first that
+are measured on both: whatever would fall below the bound, did it lose as much, has to wait for the others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Protocol
 
 from octant.tuning.bench import REFERENCE
 from octant.tuning.candidates import GRAPHS, Family
-from octant.tuning.choose import cost, quality, ranked, violations
+from octant.tuning.choose import cost, quality, quality_name, ranked, violations
 from octant.tuning.laboratory import Outcome
 from octant.tuning.optimism import without_optimism
 from octant.tuning.shortlist import by_selection, confirmed, least, promising, satisfies, with_room, worse
@@ -201,12 +201,13 @@ class Search:
         return first if in_time else surest
 
     def _hopeful(self, families: Sequence[Family]) -> Sequence[Family]:
-        """Those that would satisfy if their quality fell as that of the others did; all, where none would."""
+        """Those that would surely satisfy if their quality fell as that of the others did; all, where none would."""
         bound, fall = least(self.goal), self._fall()
         if bound is None or fall is None:
             return families
         early = [(family, self._early(family)) for family in families]
-        return [family for family, reached in early if reached is None or reached - fall >= bound] or families
+        enough = bound + fall + self._unsure()
+        return [family for family, reached in early if reached is None or reached >= enough] or families
 
     def _surest(self, families: Sequence[Family]) -> Family:
         """The cheapest that satisfies with room to spare on a smaller sample, or the one nearest to that."""
@@ -216,8 +217,18 @@ class Search:
         order = ranked(fallen.values(), with_room(self.goal))
         return next((family for family, trial in fallen.items() if order and trial is order[0]), families[0])
 
+    def _unsure(self) -> float:
+        """By how much a quality has to lie above its bound for the lower end of its interval to reach it."""
+        figures = [one.stated.at_full_size for one in self.outcomes if one.stated is not None]
+        name = quality_name(self.goal)
+        return median(one[name].value - one[name].low for one in figures if name in one)
+
     def _fall(self) -> float | None:
-        """By how much quality was lower on the largest sample than on the one before; None where none is on both."""
+        """By how much quality was lower on the largest sample than on the one before; None where none is on both.
+
+        On the largest it is that of the queries that confirm, on the other that of those that select: where one part of
+        the queries is easier than the other, that is so for every candidate.
+        """
         measured = {one.family for one in self.outcomes if one.stated is not None}
         falls = []
         for family in measured:
@@ -232,9 +243,9 @@ class Search:
 
     def _reached(self, family: Family, *, final: bool) -> float | None:
         mine = [
-            one.selected
+            one.trial
             for one in self.outcomes
-            if one.family == family and (one.stated is not None) == final and one.selected.failed is None
+            if one.family == family and (one.stated is not None) == final and one.trial.failed is None
         ]
         size = max((trial.points for trial in mine), default=0)
         return max((quality(trial.at_full_size, self.goal) for trial in mine if trial.points == size), default=None)

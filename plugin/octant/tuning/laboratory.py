@@ -159,14 +159,18 @@ class Laboratory:
                     break
 
     def _deserves_more(self, outcome: Outcome) -> bool:
-        goal, figures = self.goal, outcome.selected.at_full_size
-        failed = violations(figures, goal)
-        if any(one.figure in (RAM, DISK, TIME) for one in failed):
+        """Whether either part of the queries finds too little, and so near the bound that effort may mend it.
+
+        Effort costs no bytes. Where the queries that select are the easier ones, only the others show what is missing.
+        """
+        views = [view.at_full_size for view in (outcome.selected, outcome.stated) if view is not None]
+        failed = [(figures, one) for figures in views for one in violations(figures, self.goal)]
+        if any(one.figure in (RAM, DISK, TIME) for _, one in failed):
             return False
-        if goal.objective == "best":
+        if self.goal.objective == "best":
             return True
         return bool(failed) and all(
-            figures[one.figure].value > one.bound - NEAR for one in failed if one.figure in figures
+            figures[one.figure].value > one.bound - NEAR for figures, one in failed if one.figure in figures
         )
 
     def _fails_only(self, outcome: Outcome, figure: str) -> bool:
