@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -72,6 +73,17 @@ class MadeLab:
 
     def reference(self, size: int, rung: int, before: int | None) -> Outcome:
         return self.final(REFERENCE, size, rung, before)[0]
+
+    @contextmanager
+    def moved(self, represent: str, by: float) -> Iterator[None]:
+        """Within, the recall of ``represent`` is higher ``by`` so much; float32's never moves."""
+        kept = self.truths[represent]
+        if represent != "float32":
+            self.truths[represent] = replace(kept, recall=min(1.0, kept.recall + by))
+        try:
+            yield
+        finally:
+            self.truths[represent] = kept
 
     def leave(self, size: int) -> None:
         """Nothing is held."""
@@ -188,13 +200,8 @@ class FallingLab(MadeLab):
     fall: float = 0.03
 
     def final(self, family: Family, size: int, rung: int, before: int | None) -> list[Outcome]:
-        kept = self.truths[family.represent]
-        fall = 0.0 if family.represent == "float32" else self.falls.get(family.represent, self.fall)
-        self.truths[family.represent] = replace(kept, recall=kept.recall - fall)
-        try:
+        with self.moved(family.represent, -self.falls.get(family.represent, self.fall)):
             return super().final(family, size, rung, before)
-        finally:
-            self.truths[family.represent] = kept
 
 
 def test_what_falls_as_others_did_has_to_wait():
@@ -215,13 +222,8 @@ class EasyLab(MadeLab):
     easier: float = 0.012
 
     def trial(self, family: Family, size: int, rung: int, *, selecting: bool) -> Trial:
-        kept = self.truths[family.represent]
-        if selecting and family.represent != "float32":
-            self.truths[family.represent] = replace(kept, recall=min(1.0, kept.recall + self.easier))
-        try:
+        with self.moved(family.represent, self.easier if selecting else 0.0):
             return super().trial(family, size, rung, selecting=selecting)
-        finally:
-            self.truths[family.represent] = kept
 
 
 def test_what_easy_queries_flatter_has_to_wait():
