@@ -176,6 +176,39 @@ def test_time_is_left_for_one_that_surely_satisfies():
     assert lab.now <= 400
 
 
+@pytest.mark.parametrize("budget", range(260, 620, 40))
+def test_one_that_surely_satisfies_is_not_cut_where_a_sample_has_no_time_for_all(budget):
+    """It is dearer than those near the bound and so the last of them; without it the answer would be float32."""
+    truths = {f"near{i:02d}": Truth(0.951, 100 + i, 400, 4.0) for i in range(12)} | {"sure": Truth(0.99, 300, 500, 4.0)}
+    lab = MadeLab(dict(truths))
+    found = search(lab, 27_000, float(budget))
+    found.run([family(name) for name in truths])
+    assert found.chosen is not None
+    assert found.chosen.family.represent == "sure"
+    assert lab.now <= budget
+
+
+class GrowingLab(MadeLab):
+    """The larger a sample, the more of what is stored lies close to a query: losses grow with its size."""
+
+    def trial(self, family: Family, size: int, rung: int, *, selecting: bool) -> Trial:
+        lost = 1 - self.truths[family.represent].recall
+        with self.moved(family.represent, lost - lost * (size / 27_000) ** 0.5):
+            return super().trial(family, size, rung, selecting=selecting)
+
+
+@pytest.mark.parametrize("budget", [580, 640, 700, 800, 1e6])
+def test_one_with_room_stays_where_all_that_satisfy_on_small_samples_fail_in_the_end(budget):
+    """It is dearer than those; were it not taken along for its room, the answer would be float32."""
+    truths = {f"near{i:02d}": Truth(0.951, 100 + i, 400, 4.0) for i in range(20)} | {"sure": Truth(0.99, 300, 500, 4.0)}
+    lab = GrowingLab(dict(truths))
+    found = search(lab, 27_000, float(budget))
+    found.run([family(name) for name in truths])
+    assert found.chosen is not None
+    assert found.chosen.family.represent == "sure"
+    assert lab.now <= budget
+
+
 def test_the_budget_is_kept_where_the_last_sample_takes_longer_than_smaller_ones_led_to_expect():
     class Slow(MadeLab):
         def final(self, family: Family, size: int, rung: int, before: int | None) -> list[Outcome]:

@@ -4,7 +4,8 @@ Successive halving (arXiv:1502.07943) with a twist: bytes are known surely from 
 small samples sort out what surely fails, and on the largest one what remains is measured in the order of its cost: the
 first candidate that satisfies the goal, and is confirmed by queries that no choice has seen, is the cheapest. How much
 quality falls from one sample to the next, and how much harder the queries that confirm are, shows with the first that
-are measured on both: whatever would fall below the bound, did it lose as much, has to wait for the others.
+are measured on both: whatever would fall below the bound, did it lose as much, has to wait for the others. One with
+room to spare goes along from sample to sample, so that there is something to recommend where all cheaper ones fail.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from octant.tuning.candidates import GRAPHS, Family
 from octant.tuning.choose import cost, quality, quality_name, ranked, violations
 from octant.tuning.laboratory import Outcome
 from octant.tuning.optimism import without_optimism
-from octant.tuning.shortlist import by_selection, confirmed, least, promising, satisfies, with_room, worse
+from octant.tuning.shortlist import by_selection, confirmed, fallback, least, promising, satisfies, with_room, worse
 from octant.tuning.study import Goal
 
 FIRST = 3_000
@@ -29,8 +30,9 @@ MIDDLE = 12_000
 """Vectors from which a third sample is worth its time between the smallest and the largest."""
 SHARES = ((0.45,), (0.35, 0.55))
 """Shares of the budget that are spent at the end of the first rungs, where there is one and where there are two."""
-AGAIN = 0.7
-"""Share of the budget until which candidates that had to wait get their turn."""
+AGAIN, BEFORE_EDGES = 0.85, 0.7
+"""Shares of the budget until which candidates that had to wait get their turn; the second where what satisfies has
+edges, so that there is time to take some away."""
 MARGIN = 0.92
 """Share of the budget after which nothing new begins."""
 FEW = 3
@@ -163,8 +165,15 @@ class Search:
             self.chosen = self.reference  # nothing cheaper was shown to keep the bounds
 
     def _rung(self, families: Sequence[Family], rung: int, size: int, share: float) -> list[Outcome]:
+        """Measure ``families`` on one sample as far as time goes, before the others the one to fall back on.
+
+        They come in the order of their cost. Where the dearest were cut, those near the bound would be left, and in the
+        end none of them may reach it.
+        """
+        known = [one for one in map(self._known, families) if one is not None]
+        first = fallback(known, self.goal).family if known else None
         measured: list[Outcome] = []
-        for done, family in enumerate(families):
+        for done, family in enumerate(sorted(families, key=lambda one: one != first)):
             if done and self.elapsed + self._expect(family, size) > share * self.budget:
                 self.waiting.append(family)
                 continue
@@ -189,25 +198,25 @@ class Search:
                 # They come in the order of their cost, once a smaller sample has told it: only what was passed over
                 # may be cheaper, and taking edges away needs time too.
                 cheaper = [one for one in left if self._could_be_better(one)]
-                left = [one for one in cheaper if self._affordable(one, size, before, share=AGAIN)]
+                left = [one for one in cheaper if self._affordable(one, size, before, share=self._again)]
                 self.waiting += [one for one in cheaper if one not in left]
 
     def _next(self, left: Sequence[Family], size: int, before: int | None) -> Family:
-        """The cheapest that may satisfy, unless no time would be left then for one that surely does."""
-        if self.chosen is not None:
-            return left[0]
-        first, surest = self._hopeful(left)[0], self._surest(left)
-        in_time = surest == first or self._affordable(first, size, before, then=surest)
-        return first if in_time else surest
+        """The cheapest that may satisfy, or the surest where none may or no time would be left for it then."""
+        hopeful, surest = self._hopeful(left), self._surest(left)
+        if not hopeful or surest == hopeful[0]:
+            return surest
+        in_time = self.chosen is not None or self._affordable(hopeful[0], size, before, then=surest)
+        return hopeful[0] if in_time else surest
 
     def _hopeful(self, families: Sequence[Family]) -> Sequence[Family]:
-        """Those that would surely satisfy if their quality fell as that of the others did; all, where none would."""
+        """Those that would surely satisfy if their quality fell as that of the others did."""
         bound, fall = least(self.goal), self._fall()
         if bound is None or fall is None:
             return families
         early = [(family, self._early(family)) for family in families]
         enough = bound + fall + self._unsure()
-        return [family for family, reached in early if reached is None or reached >= enough] or families
+        return [family for family, reached in early if reached is None or reached >= enough]
 
     def _surest(self, families: Sequence[Family]) -> Family:
         """The cheapest that satisfies with room to spare on a smaller sample, or the one nearest to that."""
@@ -258,10 +267,10 @@ class Search:
         rung, size = len(sizes), sizes[0]
         known = {one.family for one in self.outcomes}
         waiting = [family for family in self.waiting if family not in known]
-        if not waiting or self.elapsed + self._expect(waiting[0], size) > AGAIN * self.budget:
+        if not waiting or self.elapsed + self._expect(waiting[0], size) > self._again * self.budget:
             return []
         self.waiting = [family for family in self.waiting if family in known]
-        seen = self._rung(waiting, 0, size, AGAIN)
+        seen = self._rung(waiting, 0, size, self._again)
         self.lab.leave(size)
         taken = []
         for family in promising(seen, self.goal):
@@ -269,6 +278,10 @@ class Search:
                 self._final(family, rung, last, before)
                 taken.append(family)
         return taken
+
+    @property
+    def _again(self) -> float:
+        return BEFORE_EDGES if self.chosen is not None and self.chosen.family.hnsw.m else AGAIN
 
     def _could_be_better(self, family: Family) -> bool:
         known, best = self._known(family), self.chosen

@@ -14,6 +14,9 @@ HOPE = 0.015
 """Quality by which more effort, or better fits on more vectors, may raise a candidate above its small sample."""
 KEPT = 12
 """Candidates that go on to the next sample."""
+_ROOM = 0.2
+_PLENTY = 0.75
+"""Shares of what a bound allows to lose. What loses .015 on 3,000 vectors may lose thrice as much on 25,000."""
 _TOLERANCE = 1.1
 """Bytes of a small sample may be so many times their bound: large ones have less overhead."""
 
@@ -66,8 +69,8 @@ def promising(outcomes: Sequence[Outcome], goal: Goal) -> list[Family]:
     """Families to go on with, in the order in which to measure them.
 
     What surely fails goes: quality whose upper end is below its bound by more than effort can mend, or bytes above
-    theirs. Of the rest the cheapest go on, and with them the three cheapest that satisfy already; in search of the
-    best, the best do.
+    theirs. Of the rest the cheapest go on, and with them the three cheapest that satisfy already and the one to fall
+    back on; in search of the best, the best do.
     """
     measured = [one for one in outcomes if one.selected.failed is None]
     plausible = [one for one in measured if _may_satisfy(one, goal)]
@@ -79,8 +82,17 @@ def promising(outcomes: Sequence[Outcome], goal: Goal) -> list[Family]:
     order = sorted(plausible, key=lambda one: (cost(one.selected.at_full_size, goal), one.family.represent))
     sure = [one for one in order if not violations(one.selected.at_full_size, with_room(goal))]
     native = [one for one in sure if one.selected.candidate.native]
-    kept = {id(one) for one in [*order[:KEPT], *sure[:3], *native[:1]]}
+    kept = {id(one) for one in [*order[:KEPT], *sure[:3], *native[:1], fallback(order, goal)]}
     return [one.family for one in order if id(one) in kept]
+
+
+def fallback(outcomes: Sequence[Outcome], goal: Goal) -> Outcome:
+    """The cheapest with so much room that it will satisfy on larger samples too, or the one nearest to that.
+
+    The cheapest that satisfy on a small sample may all of them lie near the bound, or below it, on a large one.
+    """
+    order = ranked([one.selected for one in outcomes], with_room(goal, _PLENTY))
+    return next(one for one in outcomes if one.selected is order[0])
 
 
 def _may_satisfy(outcome: Outcome, goal: Goal) -> bool:
@@ -109,11 +121,11 @@ def worse(trial: Trial, by: float, goal: Goal) -> Trial:
     return replace(trial, at_full_size=figures)
 
 
-def with_room(goal: Goal) -> Goal:
-    """``goal`` with quality raised a little, without what small samples do not tell."""
+def with_room(goal: Goal, share: float = _ROOM) -> Goal:
+    """``goal`` with only ``1 - share`` of the losses that it allows, without what small samples do not tell."""
 
     def raised(bound: float | None) -> float | None:
-        return None if bound is None else min(0.9999, bound + 0.2 * (1 - bound))
+        return None if bound is None else min(0.9999, bound + share * (1 - bound))
 
     return replace(
         goal, min_recall=raised(goal.min_recall), min_ndcg=raised(goal.min_ndcg), max_latency_ratio=None
