@@ -191,10 +191,11 @@ def sizes(collection: Collection) -> dict[str, float]:
 
 def native(pool: Pool, spec: str, hnsw: HnswSettings) -> dict[str, object]:
     """Recall and bytes, at the least oversampling with which the recall of 1,000 queries is enough."""
+    drawn = pool.queries[np.random.default_rng(1).permutation(len(pool.queries))[:1000]]
     with built(pool, represent=spec, hnsw=hnsw) as collection:
         for oversampling in OVERSAMPLINGS if "|" in spec or "(" in spec or spec == "scalar" else (None,):
             knobs = SearchKnobs(oversampling=oversampling)
-            per_query = recalls(pool, collection, pool.queries[:1000], knobs)
+            per_query = recalls(pool, collection, drawn, knobs)
             if np.mean(per_query) >= ENOUGH:
                 break
         return {"recall": float(np.mean(per_query)), "oversampling": oversampling, "m": hnsw.m, **sizes(collection)}
