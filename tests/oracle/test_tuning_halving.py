@@ -225,6 +225,26 @@ def test_the_budget_is_kept_where_the_last_sample_takes_longer_than_smaller_ones
     assert lab.now <= 300
 
 
+@pytest.mark.parametrize("budget", range(240, 420, 20))
+def test_what_takes_unexpectedly_long_does_not_take_the_turn_of_what_surely_satisfies(budget):
+    """Where a machine gets busy on the largest sample, an answer is confirmed before time runs out."""
+
+    class Busy(MadeLab):
+        def final(self, family: Family, size: int, rung: int, before: int | None) -> list[Outcome]:
+            found = super().final(family, size, rung, before)
+            if family != REFERENCE:
+                self.now += 2 * self.truths[family.represent].seconds * size / 3_000
+            return found
+
+    truths = {f"near{i}": Truth(0.951, 100 + i, 400, 6.0) for i in range(8)} | {"sure": Truth(0.99, 300, 500, 6.0)}
+    lab = Busy(dict(truths))
+    found = search(lab, 27_000, float(budget))
+    found.run([family(name) for name in truths])
+    assert found.chosen is not None
+    assert found.chosen.family.represent == "sure"
+    assert lab.now <= budget
+
+
 @dataclass
 class FallingLab(MadeLab):
     """On the largest sample more vectors lie close to a query: quality is lower there than on smaller ones."""

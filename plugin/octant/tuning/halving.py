@@ -37,6 +37,8 @@ MARGIN = 0.92
 """Share of the budget after which nothing new begins."""
 FEW = 3
 """So few candidates are all measured on the largest sample at once."""
+SLOWER = 1.5
+"""How much longer than expected two candidates may take without the second, which surely satisfies, losing its turn."""
 EXPECTED_FINALS = 8
 _POWER = 1.1
 """Time of fit, build and queries grows about with this power of the sample."""
@@ -385,9 +387,10 @@ class Search:
     def _affordable(
         self, family: Family, size: int, before: int | None, share: float = MARGIN, then: Family | None = None
     ) -> bool:
-        """Whether there is time for ``family``, and for another one ``then``."""
-        both = [family] if then is None else [family, then]
-        expected = sum(self._expect_final(one, size, before) for one in both)
+        """Whether there is time for ``family``, and with some to spare for another one ``then``."""
+        expected = self._expect_final(family, size, before)
+        if then is not None:
+            expected = SLOWER * (expected + self._expect_final(then, size, before))
         return self.elapsed + expected <= share * self.budget
 
     def _expect_final(self, family: Family, size: int, before: int | None) -> float:
