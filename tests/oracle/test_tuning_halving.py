@@ -115,6 +115,14 @@ def many(count: int, seed: int, slowest: float = 6.0) -> dict[str, Truth]:
     }  # fmt: skip
 
 
+def surely_found(lab: MadeLab, most: int, budget: float) -> bool:
+    """Whether a search of everything in ``lab`` recommends "sure" within its budget."""
+    names = list(lab.truths)
+    found = search(lab, most, budget)
+    found.run([family(name) for name in names])
+    return found.chosen is not None and found.chosen.family.represent == "sure" and lab.now <= budget
+
+
 def finals(lab: MadeLab) -> Iterable[str]:
     return dict.fromkeys(name for name, _, _, how in lab.measured if how == "final" and name != "float32")
 
@@ -168,24 +176,14 @@ def test_what_took_long_before_is_not_begun_when_little_time_is_left():
 def test_time_is_left_for_one_that_surely_satisfies():
     """Cheap ones that just fail, one after the other, must not eat the time of the dearer one that does not."""
     truths = {f"near{i}": Truth(0.951, 100 + i, 400, 6.0) for i in range(12)} | {"sure": Truth(0.99, 300, 500, 6.0)}
-    lab = MadeLab(dict(truths))
-    found = search(lab, 10_000, 400.0)
-    found.run([family(name) for name in truths])
-    assert found.chosen is not None
-    assert found.chosen.family.represent == "sure"
-    assert lab.now <= 400
+    assert surely_found(MadeLab(truths), 10_000, 400.0)
 
 
 @pytest.mark.parametrize("budget", range(260, 620, 40))
 def test_one_that_surely_satisfies_is_not_cut_where_a_sample_has_no_time_for_all(budget):
     """It is dearer than those near the bound and so the last of them; without it the answer would be float32."""
     truths = {f"near{i:02d}": Truth(0.951, 100 + i, 400, 4.0) for i in range(12)} | {"sure": Truth(0.99, 300, 500, 4.0)}
-    lab = MadeLab(dict(truths))
-    found = search(lab, 27_000, float(budget))
-    found.run([family(name) for name in truths])
-    assert found.chosen is not None
-    assert found.chosen.family.represent == "sure"
-    assert lab.now <= budget
+    assert surely_found(MadeLab(truths), 27_000, budget)
 
 
 class GrowingLab(MadeLab):
@@ -201,12 +199,7 @@ class GrowingLab(MadeLab):
 def test_one_with_room_stays_where_all_that_satisfy_on_small_samples_fail_in_the_end(budget):
     """It is dearer than those; were it not taken along for its room, the answer would be float32."""
     truths = {f"near{i:02d}": Truth(0.951, 100 + i, 400, 4.0) for i in range(20)} | {"sure": Truth(0.99, 300, 500, 4.0)}
-    lab = GrowingLab(dict(truths))
-    found = search(lab, 27_000, float(budget))
-    found.run([family(name) for name in truths])
-    assert found.chosen is not None
-    assert found.chosen.family.represent == "sure"
-    assert lab.now <= budget
+    assert surely_found(GrowingLab(truths), 27_000, budget)
 
 
 def test_the_budget_is_kept_where_the_last_sample_takes_longer_than_smaller_ones_led_to_expect():
@@ -217,12 +210,7 @@ def test_the_budget_is_kept_where_the_last_sample_takes_longer_than_smaller_ones
             return found
 
     truths = {f"near{i}": Truth(0.951, 100 + i, 400, 2.0) for i in range(12)} | {"sure": Truth(0.99, 300, 500, 2.0)}
-    lab = Slow(dict(truths))
-    found = search(lab, 8_000, 300.0)
-    found.run([family(name) for name in truths])
-    assert found.chosen is not None
-    assert found.chosen.family.represent == "sure"
-    assert lab.now <= 300
+    assert surely_found(Slow(truths), 8_000, 300.0)
 
 
 @pytest.mark.parametrize("budget", range(240, 420, 20))
@@ -237,12 +225,7 @@ def test_what_takes_unexpectedly_long_does_not_take_the_turn_of_what_surely_sati
             return found
 
     truths = {f"near{i}": Truth(0.951, 100 + i, 400, 6.0) for i in range(8)} | {"sure": Truth(0.99, 300, 500, 6.0)}
-    lab = Busy(dict(truths))
-    found = search(lab, 27_000, float(budget))
-    found.run([family(name) for name in truths])
-    assert found.chosen is not None
-    assert found.chosen.family.represent == "sure"
-    assert lab.now <= budget
+    assert surely_found(Busy(truths), 27_000, budget)
 
 
 @dataclass
